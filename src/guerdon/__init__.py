@@ -1,0 +1,1 @@
+"""Guerdon rewards people with tokens."""

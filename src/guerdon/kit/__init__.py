@@ -1,0 +1,1 @@
+"""What knows nothing of rewards: the parts every domain stands on."""
