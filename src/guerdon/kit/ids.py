@@ -1,0 +1,37 @@
+"""UUIDv7 ids: ordered by time, so that rows written together lie together.
+
+The distinct id types (`ProgramId`, `AccountId`, ...) are in the domains; here is only what makes and checks a plain UUID.
+"""
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7 as _uuid7
+
+PLATFORM_PROGRAM_ID = UUID(int=0)
+"""Stands where a table wants a program and the row belongs to the platform; never the id of a program."""
+
+
+def uuid7() -> UUID:
+    """A new id, greater than every id that this process made before."""
+    return _uuid7()
+
+
+def uuid7_batch(count: int) -> list[UUID]:
+    """`count` new ids in ascending order, each greater than every id that this process made before."""
+    return [_uuid7() for _ in range(count)]
+
+
+def parse_uuid(value: object) -> UUID | None:
+    """The UUID written in `value`, or None if it is no text in the usual 36-character form.
+
+    `uuid.UUID` also takes braces, a `urn:` prefix and dashes anywhere; an id from outside has one spelling only.
+    """
+    if isinstance(value, UUID):
+        return value
+    if not isinstance(value, str) or len(value) != 36:  # noqa: PLR2004 - the length of the canonical form
+        return None
+    try:
+        parsed = UUID(value)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == value.lower() else None
