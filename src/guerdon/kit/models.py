@@ -12,7 +12,16 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, MetaData, Numeric, Text, TypeDecorator, Uuid
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Text,
+    TypeDecorator,
+    Uuid,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeEngine
@@ -27,7 +36,7 @@ class Scope(StrEnum):
     """Everybody reads; the program itself, or the platform, writes."""
     PLATFORM = "platform"
     """Everybody reads; only a transaction in platform scope writes."""
-    SECRET = "secret"  # noqa: S105 - the name of a scope
+    SECRET = "secret"
     """Only a transaction in platform scope reads or writes."""
     SHARED = "shared"
     """Any transaction reads and writes: queues and look-ups that belong to no tenant."""

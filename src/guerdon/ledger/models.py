@@ -1,0 +1,220 @@
+"""The books: assets, balances of accounts and programs, postings, and what is to be delivered.
+
+`deliveries` lives here because booking writes it, payouts move it on and intake reads it (DESIGN section 3).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKeyConstraint,
+    Index,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from guerdon.kit.models import Atomic, Base, Points, Scope, Utc, scope
+
+
+class Delivered(StrEnum):
+    """How an asset reaches people."""
+
+    AUTOMATIC = "automatic"
+    """Tokens are sent as soon as they are earned."""
+    ON_CLAIM = "on_claim"
+    """Points pile up until they are claimed at a rate."""
+
+
+class Bucket(StrEnum):
+    """The two ends of a posting."""
+
+    OUTSIDE = "outside"
+    FUNDS = "funds"
+    AVAILABLE = "available"
+    HELD = "held"
+    DEBT = "debt"
+    DELIVERED = "delivered"
+    BURNED = "burned"
+    EXPIRED = "expired"
+    ADJUSTED = "adjusted"
+
+
+class PostingKind(StrEnum):
+    """What a posting is for; with `ref` it is the posting's permanent idempotency key."""
+
+    FUND = "fund"
+    DEFUND = "defund"
+    REWARD = "reward"
+    HOLD = "hold"
+    RELEASE = "release"
+    DELIVER = "deliver"
+    REVERSE = "reverse"
+    OWE = "owe"
+    REPAY = "repay"
+    SETTLE_DEBT = "settle_debt"
+
+
+class DeliveryState(StrEnum):
+    """States of a payout (DESIGN section 6)."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    IN_REVIEW = "in_review"
+    REFUSED = "refused"
+    RESERVED = "reserved"
+    SIGNED = "signed"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    FINAL = "final"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+    FAILED_ONCHAIN = "failed_onchain"
+    QUARANTINED = "quarantined"
+    RETURNED = "returned"
+
+
+WAITING = (DeliveryState.REQUESTED, DeliveryState.APPROVED, DeliveryState.IN_REVIEW)
+"""States in which nothing is reserved or signed: a reversal may still take the points back."""
+UNDELIVERED = tuple(state for state in DeliveryState if state not in {DeliveryState.FINAL, DeliveryState.REFUSED, DeliveryState.RETURNED})
+"""States in which the points are held and the tokens may still arrive."""
+
+
+class Asset(Base):
+    """What is earned. One point of an automatic asset is `atomic_per_point` atomic units of its token."""
+
+    __tablename__ = "assets"
+    __table_args__ = (
+        CheckConstraint("decimals between 0 and 36", name="decimals"),
+        CheckConstraint("atomic_per_point > 0", name="atomic_per_point"),
+        CheckConstraint("delivery in ('automatic', 'on_claim')", name="delivery"),
+        scope(Scope.PLATFORM),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(unique=True)
+    decimals: Mapped[int]
+    delivery: Mapped[str]
+    network: Mapped[str | None]
+    token_address: Mapped[str | None]
+    atomic_per_point: Mapped[Atomic] = mapped_column(server_default="1")
+    mintable: Mapped[bool]
+    """Whether we hold the right to mint it, through `RewardMinter`; else it is paid from stock."""
+    created_at: Mapped[Utc]
+
+
+class AccountBalance(Base):
+    """One account's points of one asset. `earned` never falls; `available` is computed by the database (SAFETY S13)."""
+
+    __tablename__ = "account_balances"
+    __table_args__ = (
+        ForeignKeyConstraint(["asset_id"], ["assets.id"]),
+        *(CheckConstraint(f"{column} >= 0", name=column) for column in ("earned", "reversed", "claimed", "spent", "expired", "held", "debt", "available")),
+        CheckConstraint("debt = 0 or available = 0", name="debt_is_repaid_first"),
+        scope(Scope.TENANT),
+    )
+
+    program_id: Mapped[UUID] = mapped_column(primary_key=True)
+    asset_id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(primary_key=True)
+    earned: Mapped[Points] = mapped_column(server_default="0")
+    reversed: Mapped[Points] = mapped_column(server_default="0")
+    claimed: Mapped[Points] = mapped_column(server_default="0")
+    spent: Mapped[Points] = mapped_column(server_default="0")
+    expired: Mapped[Points] = mapped_column(server_default="0")
+    moved: Mapped[Points] = mapped_column(server_default="0")
+    held: Mapped[Points] = mapped_column(server_default="0")
+    debt: Mapped[Points] = mapped_column(server_default="0")
+    available: Mapped[Points] = mapped_column(Computed("earned - reversed - claimed - spent - expired - held + moved", persisted=True))
+    version: Mapped[int] = mapped_column(server_default="0")
+    """Rises by one with each posting; booking checks it, and `ledger verify` walks the postings by it."""
+
+
+class ProgramBalance(Base):
+    """One program's side of the books for one asset: what it can still give (`funds`) and what it owes to its accounts."""
+
+    __tablename__ = "program_balances"
+    __table_args__ = (
+        ForeignKeyConstraint(["asset_id"], ["assets.id"]),
+        *(CheckConstraint(f"{column} >= 0", name=column) for column in ("funds", "owed", "debt", "delivered", "burned", "expired")),
+        CheckConstraint("funded = funds + owed + debt + delivered + burned + expired + adjusted", name="balanced"),
+        scope(Scope.TENANT),
+    )
+
+    program_id: Mapped[UUID] = mapped_column(primary_key=True)
+    asset_id: Mapped[UUID] = mapped_column(primary_key=True)
+    funded: Mapped[Points] = mapped_column(server_default="0")
+    funds: Mapped[Points] = mapped_column(server_default="0")
+    owed: Mapped[Points] = mapped_column(server_default="0")
+    debt: Mapped[Points] = mapped_column(server_default="0")
+    delivered: Mapped[Points] = mapped_column(server_default="0")
+    burned: Mapped[Points] = mapped_column(server_default="0")
+    expired: Mapped[Points] = mapped_column(server_default="0")
+    adjusted: Mapped[Points] = mapped_column(server_default="0")
+
+
+class Posting(Base):
+    """One balanced movement of points from one bucket to another; append-only, touching at most one account."""
+
+    __tablename__ = "postings"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("from_bucket <> to_bucket", name="moves"),
+        CheckConstraint("(account_id is null) = (version is null) and (account_id is null) = (available_after is null)", name="account"),
+        scope(Scope.TENANT),
+    )
+
+    program_id: Mapped[UUID] = mapped_column(primary_key=True)
+    asset_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    ref: Mapped[UUID] = mapped_column(primary_key=True)
+    from_bucket: Mapped[str]
+    to_bucket: Mapped[str]
+    amount: Mapped[Points]
+    account_id: Mapped[UUID | None]
+    version: Mapped[int | None]
+    available_after: Mapped[int | None]
+    posted_at: Mapped[Utc]
+
+
+class Delivery(Base):
+    """The row of one payout: points of one account that are to become tokens in one wallet."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        ForeignKeyConstraint(["asset_id"], ["assets.id"]),
+        CheckConstraint("points > 0 or state in ('refused', 'returned')", name="points"),
+        CheckConstraint("kind in ('automatic', 'claim')", name="kind"),
+        CheckConstraint(
+            "state in ('requested', 'approved', 'in_review', 'refused', 'returned') or (amount_atomic is not null and destination is not null and batch_id is not null)",
+            name="bound",
+        ),
+        # What an account earns while its tokens wait is one row that grows: one transfer a window (DESIGN section 6, rule 7).
+        Index(
+            "uq_deliveries_waiting", "program_id", "asset_id", "account_id", unique=True,
+            postgresql_where=text("state = 'approved' and kind = 'automatic'"),
+        ),
+        Index("ix_deliveries_unfinished", "program_id", "state", "id", postgresql_where=text("state not in ('final', 'refused', 'returned')")),
+        Index("ix_deliveries_account", "program_id", "account_id", "id"),
+        scope(Scope.TENANT),
+    )
+
+    program_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    asset_id: Mapped[UUID]
+    account_id: Mapped[UUID]
+    kind: Mapped[str]
+    state: Mapped[str]
+    points: Mapped[Points]
+    amount_atomic: Mapped[Atomic | None]
+    destination: Mapped[str | None]
+    network: Mapped[str | None]
+    batch_id: Mapped[UUID | None]
+    transaction_hash: Mapped[str | None]
+    block_number: Mapped[int | None]
+    reason: Mapped[str | None]
+    requested_at: Mapped[Utc]
+    updated_at: Mapped[Utc]

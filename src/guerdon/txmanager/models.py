@@ -1,0 +1,208 @@
+"""Everything that signing and sending needs to survive a crash: networks, contracts, keys, treasuries, intents, nonces, attempts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from guerdon.kit.models import Atomic, Base, Scope, Utc, scope
+
+
+class KeyPurpose(StrEnum):
+    """What txmanager signs with (SAFETY S29, S36: distinct keys)."""
+
+    DEPLOYER = "deployer"
+    TREASURY = "treasury"
+    MINTER = "minter"
+    RELAYER = "relayer"
+
+
+class IntentState(StrEnum):
+    """Where one chain transaction stands (DESIGN section 6)."""
+
+    QUEUED = "queued"
+    BOUND = "bound"
+    """It has a nonce, for ever."""
+    SIGNED = "signed"
+    """Its bytes are stored: from here on it may land at any time."""
+    SENT = "sent"
+    INCLUDED = "included"
+    FINAL = "final"
+    FAILED = "failed"
+    """Reverted, and that is final."""
+    VOID = "void"
+    """Another transaction is final at its nonce: it can never land."""
+    UNKNOWN = "unknown"
+
+
+class Network(Base):
+    """A chain we talk to. Its address (RPC) is in the settings; `genesis_hash` tells it from any other (SAFETY S21)."""
+
+    __tablename__ = "networks"
+    __table_args__ = (scope(Scope.PLATFORM),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    chain_id: Mapped[int]
+    genesis_hash: Mapped[str | None]
+    block_time_ms: Mapped[int]
+    explorer_url: Mapped[str | None]
+    max_fee_per_gas: Mapped[Atomic | None]
+    """Wei; a transaction that would cost more waits."""
+    created_at: Mapped[Utc]
+
+
+class Contract(Base):
+    """A contract we deployed, or an operator named, on a network."""
+
+    __tablename__ = "contracts"
+    __table_args__ = (scope(Scope.PLATFORM),)
+
+    network: Mapped[str] = mapped_column(ForeignKey("networks.name"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """`RewardDistributor`, `RewardMinter:LTZ`, `RewardToken:LTZ`."""
+    address: Mapped[str]
+    intent_id: Mapped[UUID | None]
+    created_at: Mapped[Utc]
+
+
+class Key(Base):
+    """A signing key, encrypted, with the lease of the one worker that may use it (SAFETY S19)."""
+
+    __tablename__ = "keys"
+    __table_args__ = (
+        UniqueConstraint("network", "address"),
+        CheckConstraint("purpose in ('deployer', 'treasury', 'minter', 'relayer')", name="purpose"),
+        scope(Scope.SECRET),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    network: Mapped[str] = mapped_column(ForeignKey("networks.name"))
+    purpose: Mapped[str]
+    address: Mapped[str]
+    secret_encrypted: Mapped[bytes]
+    next_nonce: Mapped[int] = mapped_column(server_default="0")
+    paused_at: Mapped[Utc | None]
+    pause_reason: Mapped[str | None]
+    resumes_by_itself: Mapped[bool] = mapped_column(server_default=text("false"))
+    lease_owner: Mapped[str | None]
+    lease_epoch: Mapped[int] = mapped_column(server_default="0")
+    lease_until: Mapped[Utc | None]
+    created_at: Mapped[Utc]
+
+
+class Treasury(Base):
+    """A hot wallet for one network and one asset: what it holds at finality, what is promised of it, its limits."""
+
+    __tablename__ = "treasuries"
+    __table_args__ = (
+        UniqueConstraint("network", "asset_id"),
+        CheckConstraint("reserved >= 0", name="reserved"),
+        CheckConstraint("(period_limit is null) = (period_seconds is null)", name="period"),
+        scope(Scope.PLATFORM),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    network: Mapped[str] = mapped_column(ForeignKey("networks.name"))
+    asset_id: Mapped[UUID] = mapped_column(ForeignKey("assets.id"))
+    key_id: Mapped[UUID] = mapped_column(ForeignKey("keys.id"))
+    address: Mapped[str]
+    balance_final: Mapped[Atomic] = mapped_column(server_default="0")
+    balance_block: Mapped[int] = mapped_column(server_default="0")
+    reserved: Mapped[Atomic] = mapped_column(server_default="0")
+    """Of payouts that are reserved and not yet final."""
+    low_balance: Mapped[Atomic] = mapped_column(server_default="0")
+    period_limit: Mapped[Atomic | None]
+    period_seconds: Mapped[int | None]
+    period_started_at: Mapped[Utc | None]
+    period_reserved: Mapped[Atomic] = mapped_column(server_default="0")
+    paused_at: Mapped[Utc | None]
+    pause_reason: Mapped[str | None]
+    created_at: Mapped[Utc]
+
+
+class Intent(Base):
+    """One chain transaction that is to happen, whatever number of signed forms (attempts) it takes."""
+
+    __tablename__ = "intents"
+    __table_args__ = (
+        Index("ix_intents_unfinished", "key_id", "id", postgresql_where=text("state not in ('final', 'failed', 'void')")),
+        Index("ix_intents_ref", "kind", "ref"),
+        scope(Scope.PLATFORM),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    key_id: Mapped[UUID] = mapped_column(ForeignKey("keys.id"))
+    network: Mapped[str] = mapped_column(ForeignKey("networks.name"))
+    kind: Mapped[str]
+    """What for: `pay`, `mint`, `deploy`, `approve`, `grant`, `transfer`, `cancel`."""
+    ref: Mapped[UUID | None]
+    """Whose: the batch, the funding."""
+    work_kind: Mapped[str | None]
+    """The work that is woken when its state changes."""
+    to_address: Mapped[str | None]
+    data: Mapped[bytes]
+    value_wei: Mapped[Atomic]
+    gas_limit: Mapped[int | None]
+    state: Mapped[str]
+    nonce: Mapped[int | None]
+    transaction_hash: Mapped[str | None]
+    """Of the attempt that was sent last, or of the one that landed."""
+    block_number: Mapped[int | None]
+    block_hash: Mapped[str | None]
+    succeeded: Mapped[bool | None]
+    gas_used: Mapped[int | None]
+    fee_paid_wei: Mapped[Atomic | None]
+    error: Mapped[str | None]
+    created_at: Mapped[Utc]
+    updated_at: Mapped[Utc]
+
+
+class Nonce(Base):
+    """A nonce given to an intent, for ever (DESIGN section 6, rule 3)."""
+
+    __tablename__ = "nonces"
+    __table_args__ = (scope(Scope.PLATFORM),)
+
+    network: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[UUID] = mapped_column(ForeignKey("keys.id"), primary_key=True)
+    nonce: Mapped[int] = mapped_column(primary_key=True)
+    intent_id: Mapped[UUID] = mapped_column(ForeignKey("intents.id"))
+    bound_at: Mapped[Utc]
+
+
+class Attempt(Base):
+    """One signed form of an intent. Stored means sent: only these bytes ever leave (DESIGN section 6, rule 2)."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("network", "hash"), scope(Scope.PLATFORM))
+
+    intent_id: Mapped[UUID] = mapped_column(ForeignKey("intents.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    network: Mapped[str]
+    nonce: Mapped[int]
+    raw: Mapped[bytes]
+    hash: Mapped[str]
+    gas_limit: Mapped[int]
+    max_fee_per_gas: Mapped[Atomic]
+    max_priority_fee_per_gas: Mapped[Atomic]
+    lease_epoch: Mapped[int]
+    signed_at: Mapped[Utc]
+    sent_at: Mapped[Utc | None]
+    outcome: Mapped[str | None]
+    """What the node said last when these bytes were sent; no proof of anything."""
+
+
+class Deployment(Base):
+    """The one row that says which deployment this database belongs to (SAFETY S21)."""
+
+    __tablename__ = "deployment"
+    __table_args__ = (CheckConstraint("singleton", name="singleton"), scope(Scope.PLATFORM))
+
+    singleton: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    id: Mapped[UUID]
+    wallets_fingerprint: Mapped[str | None]
+    """Of the master secret that wallets are derived from: another one would give other wallets (SAFETY S6)."""
+    created_at: Mapped[Utc]
