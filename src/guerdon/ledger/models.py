@@ -49,6 +49,7 @@ class PostingKind(StrEnum):
     FUND = "fund"
     DEFUND = "defund"
     REWARD = "reward"
+    REWARD_HELD = "reward_held"
     HOLD = "hold"
     RELEASE = "release"
     DELIVER = "deliver"
