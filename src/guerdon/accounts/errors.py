@@ -1,0 +1,17 @@
+"""What can be wrong with how a person is named, and with the secret that wallets come from."""
+
+from __future__ import annotations
+
+from guerdon.kit.errors import GuerdonError
+
+
+class InvalidEmailError(GuerdonError, status=400, code="INVALID_EMAIL", title="Invalid event data"):
+    """`userEmail` is no address of the form name@host.example; send the person's email or `{platform}_{id}@loyalteez.app`."""
+
+
+class InvalidIdentifierError(GuerdonError, status=400, code="INVALID_IDENTIFIER", title="Invalid event data"):
+    """`userIdentifier` is neither an email nor `platform:id` nor `{platform, platformUserId}`."""
+
+
+class WalletMismatchError(GuerdonError, status=500, code="WALLET_MISMATCH", title="Internal error"):
+    """The wallet derived for this identity is not the one on record, so nothing was signed. Restore the master secret of this deployment."""
