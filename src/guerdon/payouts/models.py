@@ -17,6 +17,8 @@ class BatchState(StrEnum):
     """A batch takes payouts while open; frozen, its list never changes again (SAFETY S16)."""
 
     OPEN = "open"
+    CLOSED = "closed"
+    """Takes no more payouts; is simulated, and whom it can't pay is taken out of it. Nothing of it is on any chain."""
     FROZEN = "frozen"
     PAID = "paid"
     """Final on chain."""
@@ -29,10 +31,10 @@ class Batch(Base):
 
     __tablename__ = "batches"
     __table_args__ = (
-        CheckConstraint("state in ('open', 'frozen', 'paid', 'dissolved')", name="state"),
-        CheckConstraint("state = 'open' or size = 0 or chain_batch_id is not null", name="frozen"),
+        CheckConstraint("state in ('open', 'closed', 'frozen', 'paid', 'dissolved')", name="state"),
+        CheckConstraint("state in ('open', 'closed') or size = 0 or chain_batch_id is not null", name="frozen"),
         Index("uq_batches_open", "treasury_id", unique=True, postgresql_where=text("state = 'open'")),
-        Index("ix_batches_unfinished", "treasury_id", "id", postgresql_where=text("state in ('open', 'frozen')")),
+        Index("ix_batches_unfinished", "treasury_id", "id", postgresql_where=text("state in ('open', 'closed', 'frozen')")),
         Index("ix_batches_intent", "intent_id"),
         scope(Scope.PLATFORM),
     )
@@ -68,6 +70,8 @@ class BatchMember(Base):
     destination: Mapped[str]
     amount_atomic: Mapped[Atomic]
     gas_reserved_wei: Mapped[Atomic] = mapped_column(server_default="0")
+    settled: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Its reservation is released: delivered, or given to another batch, or given back. Set with the ledger's posting."""
 
 
 class GasSpent(Base):

@@ -567,15 +567,15 @@ CREATE TABLE batches (
     opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
     frozen_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_batches PRIMARY KEY (id),
-    CONSTRAINT ck_batches_state CHECK (state in ('open', 'frozen', 'paid', 'dissolved')),
-    CONSTRAINT ck_batches_frozen CHECK (state = 'open' or size = 0 or chain_batch_id is not null),
+    CONSTRAINT ck_batches_state CHECK (state in ('open', 'closed', 'frozen', 'paid', 'dissolved')),
+    CONSTRAINT ck_batches_frozen CHECK (state in ('open', 'closed') or size = 0 or chain_batch_id is not null),
     CONSTRAINT fk_batches_treasury_id_treasuries FOREIGN KEY(treasury_id) REFERENCES treasuries (id),
     CONSTRAINT fk_batches_intent_id_intents FOREIGN KEY(intent_id) REFERENCES intents (id)
 );
 
 CREATE INDEX ix_batches_intent ON batches (intent_id);
 
-CREATE INDEX ix_batches_unfinished ON batches (treasury_id, id) WHERE state in ('open', 'frozen');
+CREATE INDEX ix_batches_unfinished ON batches (treasury_id, id) WHERE state in ('open', 'closed', 'frozen');
 
 CREATE UNIQUE INDEX uq_batches_open ON batches (treasury_id) WHERE state = 'open';
 
@@ -611,6 +611,7 @@ CREATE TABLE batch_members (
     destination TEXT NOT NULL,
     amount_atomic NUMERIC(78, 0) NOT NULL,
     gas_reserved_wei NUMERIC(78, 0) DEFAULT '0' NOT NULL,
+    settled BOOLEAN DEFAULT false NOT NULL,
     CONSTRAINT pk_batch_members PRIMARY KEY (batch_id, program_id, delivery_id),
     CONSTRAINT ck_batch_members_amount CHECK (amount_atomic > 0),
     CONSTRAINT fk_batch_members_batch_id_batches FOREIGN KEY(batch_id) REFERENCES batches (id)
