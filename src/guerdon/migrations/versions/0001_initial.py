@@ -33,6 +33,25 @@ _SCOPES: dict[Scope, tuple[str, ...]] = {
 _APPEND_ONLY = ("postings", "events", "event_keys", "nonces", "wallets", "reversals", "idempotent_requests")
 _COLUMNS_ONLY = {"attempts": ("sent_at", "outcome")}
 
+# What the platform may know about all tenants together: sums, counts and ages (SAFETY S2, S3). They run as the owner, whom
+# row-level security does not bind, and answer only a transaction in platform scope.
+_OVER_ALL_TENANTS = """(select current_setting('guerdon.platform', true)) = 'on'"""
+_FUNCTIONS = {
+    "promised_points()": f"""
+        returns table (asset_id uuid, programs bigint, points numeric)
+        language sql stable security definer set search_path = pg_catalog, public
+        as $$ select b.asset_id, count(*), sum(b.funds + b.owed) from program_balances b
+               where {_OVER_ALL_TENANTS} group by b.asset_id $$
+    """,
+    "unfinished_deliveries()": f"""
+        returns table (program_id uuid, asset_id uuid, state text, deliveries bigint, points numeric, oldest timestamptz)
+        language sql stable security definer set search_path = pg_catalog, public
+        as $$ select d.program_id, d.asset_id, d.state, count(*), sum(d.points), min(d.updated_at) from deliveries d
+               where {_OVER_ALL_TENANTS} and d.state not in ('final', 'refused', 'returned')
+               group by d.program_id, d.asset_id, d.state $$
+    """,
+}
+
 
 def upgrade() -> None:
     for statement in Path(__file__).with_suffix(".sql").read_text(encoding="utf-8").split(";\n"):
@@ -48,6 +67,10 @@ def upgrade() -> None:
                 op.execute(f"grant update ({', '.join(_COLUMNS_ONLY[table])}) on {table} to guerdon_app")
             elif table not in _APPEND_ONLY:
                 op.execute(f"grant update, delete on {table} to guerdon_app")
+    for function, definition in _FUNCTIONS.items():
+        op.execute(f"create function {function} {definition}")
+        op.execute(f"revoke all on function {function} from public")
+        op.execute(f"grant execute on function {function} to guerdon_app")
     op.execute("grant usage on schema public to guerdon_app")
     op.execute("grant select on alembic_version to guerdon_app")
 
