@@ -36,6 +36,20 @@ class IntentState(StrEnum):
     VOID = "void"
     """Another transaction is final at its nonce: it can never land."""
     UNKNOWN = "unknown"
+    """Its nonce is used by a transaction we don't know, or it has not landed for long: an operator is alerted, nothing is given back."""
+
+
+FINISHED = (IntentState.FINAL, IntentState.FAILED, IntentState.VOID)
+"""States that never change again."""
+
+
+class HeldBack(StrEnum):
+    """Why a queued intent has no nonce yet."""
+
+    SIMULATION_FAILED = "simulation_failed"
+    """It would revert now; its owner decides. It is tried again by itself, ever more slowly."""
+    FEE_CAP = "fee_cap"
+    """The network asks for more than `networks.max_fee_per_gas`."""
 
 
 class Network(Base):
@@ -129,7 +143,13 @@ class Intent(Base):
     __tablename__ = "intents"
     __table_args__ = (
         Index("ix_intents_unfinished", "key_id", "id", postgresql_where=text("state not in ('final', 'failed', 'void')")),
-        Index("ix_intents_ref", "kind", "ref"),
+        Index("uq_intents_ref", "kind", "ref", unique=True, postgresql_where=text("ref is not null")),
+        CheckConstraint(
+            "state in ('queued', 'bound', 'signed', 'sent', 'included', 'final', 'failed', 'void', 'unknown')", name="state"
+        ),
+        CheckConstraint("nonce is not null or state in ('queued', 'void')", name="bound"),
+        CheckConstraint("block_number is not null or state not in ('included', 'final', 'failed')", name="landed"),
+        CheckConstraint("held_back is null or state = 'queued'", name="held_back"),
         scope(Scope.PLATFORM),
     )
 
@@ -147,6 +167,13 @@ class Intent(Base):
     value_wei: Mapped[Atomic]
     gas_limit: Mapped[int | None]
     state: Mapped[str]
+    held_back: Mapped[str | None]
+    """Of `HeldBack`, while queued; `error` has the reason in words."""
+    held_until: Mapped[Utc | None]
+    """When the engine looks at it again by itself."""
+    held_times: Mapped[int] = mapped_column(server_default="0")
+    kill_requested_at: Mapped[Utc | None]
+    """An operator wants a self-transfer at its nonce, so that it can never land (SAFETY S23)."""
     nonce: Mapped[int | None]
     transaction_hash: Mapped[str | None]
     """Of the attempt that was sent last, or of the one that landed."""
@@ -189,6 +216,10 @@ class Attempt(Base):
     max_fee_per_gas: Mapped[Atomic]
     max_priority_fee_per_gas: Mapped[Atomic]
     lease_epoch: Mapped[int]
+    kills: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Not the intent but a self-transfer at its nonce: once that is final, the intent can never land (SAFETY S23)."""
+    signed_block: Mapped[int]
+    """The chain's height when it was signed; replacements are counted in blocks from it."""
     signed_at: Mapped[Utc]
     sent_at: Mapped[Utc | None]
     outcome: Mapped[str | None]

@@ -426,6 +426,10 @@ CREATE TABLE intents (
     value_wei NUMERIC(78, 0) NOT NULL,
     gas_limit BIGINT,
     state TEXT NOT NULL,
+    held_back TEXT,
+    held_until TIMESTAMP WITH TIME ZONE,
+    held_times BIGINT DEFAULT '0' NOT NULL,
+    kill_requested_at TIMESTAMP WITH TIME ZONE,
     nonce BIGINT,
     transaction_hash TEXT,
     block_number BIGINT,
@@ -437,13 +441,17 @@ CREATE TABLE intents (
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_intents PRIMARY KEY (id),
+    CONSTRAINT ck_intents_state CHECK (state in ('queued', 'bound', 'signed', 'sent', 'included', 'final', 'failed', 'void', 'unknown')),
+    CONSTRAINT ck_intents_bound CHECK (nonce is not null or state in ('queued', 'void')),
+    CONSTRAINT ck_intents_landed CHECK (block_number is not null or state not in ('included', 'final', 'failed')),
+    CONSTRAINT ck_intents_held_back CHECK (held_back is null or state = 'queued'),
     CONSTRAINT fk_intents_key_id_keys FOREIGN KEY(key_id) REFERENCES keys (id),
     CONSTRAINT fk_intents_network_networks FOREIGN KEY(network) REFERENCES networks (name)
 );
 
-CREATE INDEX ix_intents_ref ON intents (kind, ref);
-
 CREATE INDEX ix_intents_unfinished ON intents (key_id, id) WHERE state not in ('final', 'failed', 'void');
+
+CREATE UNIQUE INDEX uq_intents_ref ON intents (kind, ref) WHERE ref is not null;
 
 -- program_domains (reference)
 CREATE TABLE program_domains (
@@ -545,6 +553,8 @@ CREATE TABLE attempts (
     max_fee_per_gas NUMERIC(78, 0) NOT NULL,
     max_priority_fee_per_gas NUMERIC(78, 0) NOT NULL,
     lease_epoch BIGINT NOT NULL,
+    kills BOOLEAN DEFAULT false NOT NULL,
+    signed_block BIGINT NOT NULL,
     signed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     sent_at TIMESTAMP WITH TIME ZONE,
     outcome TEXT,
