@@ -1,0 +1,172 @@
+"""Taking a reward back, whole or in part: what a program's policy lets a refund or a mistake claw back (SAFETY S13)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from guerdon.activity import repository_reversals as repository
+from guerdon.activity.errors import EventNotFoundError, ReplayedSignatureError, ReversalTooLargeError
+from guerdon.activity.models import Event, EventKey, Reversal
+from guerdon.earning.models import Accrual
+from guerdon.kit.database import ProgramSession
+from guerdon.kit.errors import IdempotencyConflictError
+from guerdon.kit.ids import uuid7
+from guerdon.kit.outbox import append
+from guerdon.ledger import repository as ledger_repository
+from guerdon.ledger import service as ledger
+from guerdon.ledger.models import Delivery, DeliveryState, PostingKind
+from guerdon.ledger.postings import Movement
+from guerdon.programs.models import ReversalPolicy
+
+OPERATION = "reverse-event"
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalRequest:
+    """What to take back: `points` of the event's reward, or (None) all that is left of it.
+
+    `key_hashes` are those of the request's idempotency key and signature (`activity/keys.py`); a repeat gets the first answer.
+    """
+
+    event_id: UUID
+    points: int | None
+    reason: str
+    key_hashes: tuple[bytes, ...]
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Where the points of a reversal came from; `written_off` could not be had."""
+
+    from_pending: int
+    from_available: int
+    as_debt: int
+    written_off: int
+
+
+async def reverse_event(
+    session: ProgramSession, program_id: UUID, policy: ReversalPolicy, request: ReversalRequest, now: datetime
+) -> tuple[Reversal | None, bool]:
+    """Book the reversal once; (the reversal, whether this call repeated an earlier one).
+
+    None where nothing of the reward is left to take. Raises `EventNotFoundError`, `ReversalTooLargeError`,
+    `IdempotencyConflictError`.
+    """
+    accrual = await repository.lock_accrual(session, program_id, request.event_id)
+    event = await repository.event(session, program_id, request.event_id)
+    if accrual is None or event is None:
+        raise EventNotFoundError
+    # Under the accrual's lock: a second request with the same key waited for the first and now sees it (SAFETY S10).
+    earlier = await _earlier(session, program_id, request)
+    if earlier is not None:
+        return earlier, True
+    left = accrual.points - accrual.reversed
+    if request.points is not None and request.points > left:
+        raise ReversalTooLargeError(details={"rewarded": accrual.points, "reversed": accrual.reversed, "left": left})
+    points = left if request.points is None else request.points
+    if points == 0:
+        return None, True
+    reversal_id = uuid7()
+    taken = await _take(session, program_id, policy, accrual, reversal_id, points, now)
+    await repository.add_reversed(session, program_id, accrual.id, points)
+    reversal = _reversal(program_id, reversal_id, event, points, taken, request.reason, now)
+    session.add(reversal)
+    session.add_all(
+        EventKey(program_id=program_id, key_hash=key, event_id=reversal_id, body_hash=request.body_hash, operation=OPERATION)
+        for key in request.key_hashes
+    )
+    await append(
+        session,
+        "event.reversed",
+        {"eventId": str(event.id), "reversalId": str(reversal_id), "points": points, "reason": request.reason},
+        program_id=program_id,
+    )
+    return reversal, False
+
+
+async def _earlier(session: ProgramSession, program_id: UUID, request: ReversalRequest) -> Reversal | None:
+    for key in await repository.keys_used(session, program_id, list(request.key_hashes)):
+        if key.operation != OPERATION:
+            raise ReplayedSignatureError
+        if key.body_hash != request.body_hash:
+            raise IdempotencyConflictError
+        return await repository.reversal(session, program_id, key.event_id)
+    return None
+
+
+async def _take(
+    session: ProgramSession,
+    program_id: UUID,
+    policy: ReversalPolicy,
+    accrual: Accrual,
+    reversal_id: UUID,
+    points: int,
+    now: datetime,
+) -> Taken:
+    """Book what can be taken: first what waits for delivery, then what is available, then, by policy, a debt."""
+    account = (accrual.asset_id, accrual.account_id)
+    # Balances before deliveries, as everywhere (SAFETY S15).
+    balances = await ledger_repository.lock_account_balances(session, program_id, [account])
+    waiting = await ledger_repository.lock_waiting_deliveries(session, program_id, accrual.asset_id, accrual.account_id)
+    if policy is ReversalPolicy.PENDING_ONLY:
+        waiting = [delivery for delivery in waiting if delivery.id == accrual.delivery_id]
+    released = _cancel(waiting, accrual.delivery_id, points, now)
+    from_pending = min(points, released)
+    # A reward that is claimed, not sent, is pending while it is available.
+    reach_available = policy is not ReversalPolicy.PENDING_ONLY or accrual.delivery_id is None
+    from_available = min(points - from_pending, balances[account].available) if reach_available else 0
+    rest = points - from_pending - from_available
+    as_debt = rest if policy is ReversalPolicy.DEBT else 0
+    amounts = (
+        (PostingKind.RELEASE, released),
+        (PostingKind.REVERSE, from_pending + from_available),
+        (PostingKind.OWE, as_debt),
+    )
+    movements = [Movement(kind, reversal_id, *_of(accrual, amount)) for kind, amount in amounts if amount]
+    await ledger.post(session, program_id, movements, now)
+    return Taken(from_pending, from_available, as_debt, rest - as_debt)
+
+
+def _of(accrual: Accrual, amount: int) -> tuple[UUID, int, UUID]:
+    return accrual.asset_id, amount, accrual.account_id
+
+
+def _cancel(waiting: list[Delivery], own: UUID | None, points: int, now: datetime) -> int:
+    """Take up to `points` out of deliveries that nothing is signed for, the event's own first; what was released.
+
+    An automatic delivery shrinks; a claim, whose tokens are agreed, is cancelled whole, and the rest is available again.
+    """
+    released = 0
+    for delivery in sorted(waiting, key=lambda delivery: delivery.id != own):
+        if released >= points:
+            break
+        taken = delivery.points if delivery.kind == "claim" else min(delivery.points, points - released)
+        released += taken
+        delivery.updated_at = now
+        if taken == delivery.points:
+            delivery.state = DeliveryState.REFUSED
+            delivery.reason = "reversed"
+        else:
+            delivery.points -= taken
+    return released
+
+
+def _reversal(
+    program_id: UUID, reversal_id: UUID, event: Event, points: int, taken: Taken, reason: str, now: datetime
+) -> Reversal:
+    return Reversal(
+        program_id=program_id,
+        id=reversal_id,
+        event_id=event.id,
+        account_id=event.account_id,
+        points=points,
+        from_pending=taken.from_pending,
+        from_available=taken.from_available,
+        as_debt=taken.as_debt,
+        written_off=taken.written_off,
+        reason=reason,
+        reversed_at=now,
+    )
