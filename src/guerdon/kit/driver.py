@@ -45,7 +45,7 @@ class RawPool(Protocol):
 
 async def connect(dsn: str, *, server_settings: Mapping[str, str] | None = None, timeout: float = 10) -> RawConnection:
     """Open a connection; `timeout` in seconds."""
-    connection = await asyncpg.connect(dsn, server_settings=dict(server_settings or {}), timeout=timeout)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    connection = await asyncpg.connect(dsn, server_settings=dict(server_settings or {}), timeout=timeout)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportArgumentType]
     return cast("RawConnection", connection)
 
 
