@@ -101,6 +101,9 @@ class Key(Base):
     paused_at: Mapped[Utc | None]
     pause_reason: Mapped[str | None]
     resumes_by_itself: Mapped[bool] = mapped_column(server_default=text("false"))
+    native_balance_wei: Mapped[Atomic | None]
+    """What it could pay fees with when last seen; for people, not for decisions."""
+    native_balance_at: Mapped[Utc | None]
     lease_owner: Mapped[str | None]
     lease_epoch: Mapped[int] = mapped_column(server_default="0")
     lease_until: Mapped[Utc | None]
@@ -182,6 +185,8 @@ class Intent(Base):
     succeeded: Mapped[bool | None]
     gas_used: Mapped[int | None]
     fee_paid_wei: Mapped[Atomic | None]
+    contract_address: Mapped[str | None]
+    """Of the contract that it made, once it is included."""
     error: Mapped[str | None]
     created_at: Mapped[Utc]
     updated_at: Mapped[Utc]

@@ -1,0 +1,89 @@
+"""All SQL of treasuries and of the platform's networks, assets and contracts as far as treasuries need them.
+
+A treasury is the first thing that any transaction locks (SAFETY S15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from guerdon.kit.database import PlatformSession
+from guerdon.ledger.models import Asset
+from guerdon.txmanager.models import Contract, Key, Treasury
+
+
+async def treasury_of_asset(session: AsyncSession, asset_id: UUID) -> Treasury | None:
+    """The treasury that pays an asset out, on the asset's own network."""
+    return await session.scalar(
+        select(Treasury).join(Asset, (Asset.id == Treasury.asset_id) & (Asset.network == Treasury.network)).where(Asset.id == asset_id)
+    )
+
+
+async def lock_treasury_of_asset(session: PlatformSession, asset_id: UUID) -> Treasury | None:
+    """The same, locked: what is reserved of it changes only under this lock."""
+    return await session.scalar(
+        select(Treasury)
+        .join(Asset, (Asset.id == Treasury.asset_id) & (Asset.network == Treasury.network))
+        .where(Asset.id == asset_id)
+        .with_for_update(of=Treasury)
+        .execution_options(populate_existing=True)
+    )
+
+
+async def lock_treasury(session: PlatformSession, treasury_id: UUID) -> Treasury:
+    """A treasury by its id, locked."""
+    found = await session.scalars(
+        select(Treasury).where(Treasury.id == treasury_id).with_for_update().execution_options(populate_existing=True)
+    )
+    return found.one()
+
+
+async def treasury(session: AsyncSession, treasury_id: UUID) -> Treasury | None:
+    """A treasury by its id."""
+    return await session.get(Treasury, treasury_id, populate_existing=True)
+
+
+async def treasuries(session: AsyncSession) -> Sequence[tuple[Treasury, Asset, Key]]:
+    """Every treasury with its asset and key, oldest first. Keys are read in platform scope only."""
+    rows = await session.execute(
+        select(Treasury, Asset, Key)
+        .join(Asset, Asset.id == Treasury.asset_id)
+        .join(Key, Key.id == Treasury.key_id)
+        .order_by(Treasury.id)
+        .execution_options(populate_existing=True)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def contract_address(session: AsyncSession, network: str, name: str) -> str | None:
+    """Where a contract of ours is on a network, if it is deployed."""
+    return await session.scalar(select(Contract.address).where(Contract.network == network, Contract.name == name))
+
+
+async def landed_unsettled(session: PlatformSession, treasury_id: UUID, block: int) -> int:
+    """Tokens that left the treasury at or before `block` for payouts whose postings are not made yet, in atomic units."""
+    total = await session.scalar(
+        text(
+            """
+            select coalesce(sum(m.amount_atomic), 0)
+              from batches b join intents i on i.id = b.intent_id join batch_members m on m.batch_id = b.id
+             where b.treasury_id = :treasury_id and b.state = 'frozen' and not m.settled
+               and i.state in ('included', 'final') and i.succeeded and i.block_number <= :block
+            """
+        ),
+        {"treasury_id": treasury_id, "block": block},
+    )
+    return int(total or 0)
+
+
+async def promised_points(session: PlatformSession, asset_id: UUID) -> int:
+    """What all programs together may still give or owe of an asset, in points (SAFETY S3)."""
+    total: Decimal | None = await session.scalar(
+        text("select points from promised_points() where asset_id = :asset_id"), {"asset_id": asset_id}
+    )
+    return int(total or 0)
