@@ -73,10 +73,11 @@ async def create_pool(
 def is_connection_failure(error: BaseException) -> bool:
     """Did the connection fail, and not what was asked of it?
 
-    asyncpg's own complaints about a closed connection are `InterfaceError`; of the server's, class 08 is the connection,
-    57 a shutdown, 53 a lack of resources such as connections.
+    asyncpg's own complaints about a closed connection are `InterfaceError`, and `InternalClientError` where the server's
+    last word has come and its end has not been seen yet; of the server's, class 08 is the connection, 57 a shutdown, 53 a
+    lack of resources such as connections.
     """
-    if isinstance(error, OSError | asyncpg.InterfaceError):
+    if isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
     state = getattr(error, "sqlstate", None)
     return isinstance(state, str) and state[:2] in {"08", "57", "53"} and state != "57014"

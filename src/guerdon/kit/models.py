@@ -61,7 +61,10 @@ class Integral(TypeDecorator[int]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], int | None]:
         # Straight to int: a Decimal between would be rounded to the context's 28 digits by some operations.
-        return lambda value: None if value is None else int(value)
+        def to_int(value: Any) -> int | None:
+            return None if value is None else int(value)
+
+        return to_int
 
 
 Points = Annotated[int, mapped_column(BigInteger)]

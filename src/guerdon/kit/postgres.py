@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +55,13 @@ class _Running:
 class EmbeddedPostgres:
     """One cluster in one directory, on a Unix socket that only this user can reach; nothing listens on the network."""
 
-    def __init__(self, directory: Path) -> None:
-        """`directory` is made if need be; the cluster in it goes on where it was left, however that was."""
+    def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None) -> None:
+        """`directory` is made if need be; the cluster in it goes on where it was left, however that was.
+
+        `settings` are PostgreSQL's, on top of ours.
+        """
         self._directory = directory.absolute()
+        self._settings = dict(settings or {})
         self._lock_file: IO[str] | None = None
         self._running: _Running | None = None
 
@@ -102,7 +106,7 @@ class EmbeddedPostgres:
                 self._running.process.poll()  # reaps our own, if it was killed
             if await _wait_for_predecessor(place, socket, tell):
                 return None
-            process = await asyncio.to_thread(_spawn, place, socket)
+            process = await asyncio.to_thread(_spawn, place, {**_server_settings(socket), **self._settings})
             if await _wait_until_ready(place, socket, process, tell):
                 return process
             said = _tail(place.log)
@@ -262,11 +266,11 @@ def _server_settings(socket: Path) -> dict[str, str]:
     }
 
 
-def _spawn(place: postgres_host.Place, socket: Path) -> subprocess.Popen[bytes]:
+def _spawn(place: postgres_host.Place, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
     if place.log.exists() and place.log.stat().st_size > _LARGEST_LOG_BYTES:
         place.log.replace(place.log.with_suffix(".log.1"))
     command = [str(postgres_host.binaries(place.data, place.user) / "postgres"), "-D", str(place.data)]
-    for name, value in _server_settings(socket).items():
+    for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     with place.log.open("ab") as log:
         return subprocess.Popen(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from guerdon.kit import driver
 
 OWNER_ROLE = "guerdon_owner"
@@ -33,22 +35,22 @@ async def ensure_roles(superuser_dsn: str) -> None:
         await connection.close()
 
 
-async def ensure_database(superuser_dsn: str, name: str) -> None:
+async def ensure_database(superuser_dsn: str, name: str, *, template: str | None = None) -> None:
     """Make the database `name`, owned by the owner's role and open to the application's; a no-op if it is there.
 
-    `superuser_dsn` names any other database of the server.
+    `superuser_dsn` names any other database of the server; `template` is one to copy, which nobody is connected to.
     """
-    if not name.replace("_", "").isalnum() or not name.isascii():
-        message = f"not a plain database name: {name!r}"
-        raise ValueError(message)
+    for plain in (name, template or name):
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", plain):
+            message = f"not a plain database name: {plain!r}"
+            raise ValueError(message)
     connection = await driver.connect(superuser_dsn)
     try:
         await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
         if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name) is None:
             # C: one order of text everywhere, and the fastest; nothing sorts for a human reader in SQL.
-            await connection.execute(
-                f"CREATE DATABASE {name} OWNER {OWNER_ROLE} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
-            )
+            origin = template or "template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+            await connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE} TEMPLATE {origin}")
         await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
         await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {APP_ROLE}")
     finally:
