@@ -1,0 +1,148 @@
+"""What the endpoints of every domain share: lists paged by cursor, and texts that can be stored.
+
+Authentication of operators is `programs/administration.py`; error rendering is `kit/web.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from guerdon.kit.errors import GuerdonError
+from guerdon.kit.ids import parse_uuid
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 200
+BIGINT_MAX = 2**63 - 1
+JSON_SAFE_MAX = 2**53
+
+
+class InvalidCursorError(GuerdonError, status=400, code="INVALID_CURSOR", title="Invalid cursor"):
+    """The cursor is not one that this list returned; leave it out to begin at the start."""
+
+
+class Wire(BaseModel):
+    """Base of what goes over the wire: camelCase outside, unknown fields ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", from_attributes=True)
+
+
+class Page(Wire, Generic[Item]):
+    """One page of a list. Ask again with `cursor=nextCursor`; null: there is no more."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")]
+CursorText = Annotated[str | None, Query(max_length=400, description="`nextCursor` of the page before.")]
+
+
+def _printable(text: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        message = "control characters are not accepted"
+        raise ValueError(message)
+    return text
+
+
+def storable(value: dict[str, Any]) -> dict[str, Any]:
+    """The same JSON object; `ValueError` if a text in it can't be stored (SAFETY S9)."""
+    waiting: list[Any] = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+                message = "has a character that can't be stored, such as U+0000"
+                raise ValueError(message)
+            case dict() as fields:
+                waiting.extend(fields.keys())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+                waiting.extend(fields.values())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            case list() as items:
+                waiting.extend(items)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            case _:
+                pass
+    return value
+
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_printable)]
+"""A name or another text of one line."""
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_printable)]
+"""A description."""
+def _whole(value: object) -> object:
+    """Numbers beyond 2^53 have lost digits on their way through a browser: those are strings (DESIGN section 4)."""
+    if isinstance(value, str):
+        if re.fullmatch(r"[0-9]{1,78}", value) is None:
+            message = "must be a whole number of at most 78 digits, as a string"
+            raise ValueError(message)
+        return int(value)
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) > JSON_SAFE_MAX):
+        message = "must be a decimal string, or a whole number up to 2^53"
+        raise ValueError(message)
+    return value
+
+
+AtomicText = Annotated[
+    int,
+    BeforeValidator(_whole),
+    Field(ge=0, lt=10**78),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,78}$", "examples": ["1000000000000000000"]}),
+]
+"""Atomic units or wei: a decimal string."""
+BigInt = Annotated[int, Field(ge=-BIGINT_MAX, le=BIGINT_MAX)]
+
+
+def encode_cursor(key: str) -> str:
+    """An opaque cursor of the last key of a page."""
+    return base64.urlsafe_b64encode(key.encode("utf-8")).rstrip(b"=").decode("ascii")
+
+
+def decode_cursor(cursor: str | None) -> str | None:
+    """The key that a cursor was made of; `InvalidCursorError` if it is none of ours."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        key = base64.b64decode(padded, altchars=b"-_", validate=True).decode("utf-8")
+    except (UnicodeError, binascii.Error) as error:
+        raise InvalidCursorError from error
+    if "\x00" in key:
+        raise InvalidCursorError
+    return key
+
+
+def decode_id_cursor(cursor: str | None) -> UUID | None:
+    """The same for a list whose key is an id."""
+    key = decode_cursor(cursor)
+    if key is None:
+        return None
+    known = parse_uuid(key)
+    if known is None:
+        raise InvalidCursorError
+    return known
+
+
+def page(rows: Sequence[Row], limit: int, key: Callable[[Row], str | UUID]) -> tuple[list[Row], str | None]:
+    """The first `limit` of `rows`, and the cursor of the next page if the query, asked for `limit + 1`, found more."""
+    shown = list(rows[:limit])
+    return shown, encode_cursor(str(key(shown[-1]))) if len(rows) > limit else None
