@@ -59,7 +59,7 @@ class Integral(TypeDecorator[int]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], int | None]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], int | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         # Straight to int: a Decimal between would be rounded to the context's 28 digits by some operations.
         def to_int(value: Any) -> int | None:
             return None if value is None else int(value)

@@ -1,0 +1,206 @@
+"""Typed settings: one immutable object, read once from the environment and passed around.
+
+Every field can be set by its variable (`GUERDON_PORT`; the three addresses by their usual names) or in a file `.env`.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_ROOTS_DATA = Path("/var/lib/guerdon/default")
+
+
+class Environment(StrEnum):
+    """What an installation is for."""
+
+    DEVELOPMENT = "development"
+    """Localhost counts as a program's domain; logs are for reading."""
+    PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    """How logs are written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def default_data_dir() -> Path:
+    """Where everything is kept without `--data-dir`: the user's data folder; for root the system's."""
+    if os.geteuid() == 0:
+        # Not under /root: PostgreSQL does not run as root, and its own user may not enter there.
+        return _ROOTS_DATA
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share") / "guerdon"
+
+
+class Settings(BaseSettings):
+    """What an operator decides. Amounts of time are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GUERDON_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    # ---- where things are ----
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("database_url", "DATABASE_URL", "GUERDON_DATABASE_URL"),
+        description="PostgreSQL 15 or newer, as the application's role. Without it an embedded one is started in the data directory.",
+    )
+    database_owner_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("database_owner_url", "DATABASE_OWNER_URL", "GUERDON_DATABASE_OWNER_URL"),
+        description="The same database as the role that owns the tables; only `guerdon migrate` uses it.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("redis_url", "REDIS_URL", "GUERDON_REDIS_URL"),
+        description="Shares rate limits and caches between processes; may be lost at any time. Without it each process has its own.",
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="What an installation on one machine keeps: database, local chains, secrets.",
+    )
+
+    # ---- what it is ----
+    environment: Environment = Field(Environment.DEVELOPMENT, description="`development` or `production`.")
+    deployment_id: UUID | None = Field(
+        None,
+        description="Names this installation. If set, it has to be the one in the database before anything is sent to a chain.",
+    )
+
+    # ---- web ----
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="The port to listen on.")
+    public_url: str | None = Field(None, description="How the outside reaches it, for links; without it, host and port.")
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Networks of proxies whose `X-Forwarded-For` is believed, separated by commas."
+    )
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest body of an ordinary request.")
+    max_bulk_body_bytes: int = Field(16_000_000, ge=1_000, description="The largest body of a bulk report.")
+    shutdown_seconds: float = Field(20, ge=0, description="How long requests and jobs may go on after SIGTERM.")
+
+    # ---- database ----
+    database_pool_size: int = Field(10, ge=1, le=200, description="Connections for ordinary work, a process.")
+    database_hot_pool_size: int = Field(4, ge=1, le=100, description="Connections for event intake and the worker, a process.")
+
+    # ---- work ----
+    worker_concurrency: int = Field(4, ge=1, le=64, description="Handlers that run at once in a worker.")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="Where a worker serves `/metrics`; the web serves it on its own port.")
+
+    # ---- secrets ----
+    secret_key: SecretStr | None = Field(
+        None, description="32 bytes in base64 or hex that secrets are encrypted under. Without it, `secret.key` in the data directory."
+    )
+    secret_key_file: Path | None = Field(None, description="A file with that key, readable by its owner only.")
+    older_secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Keys used before, separated by commas: they decrypt until everything is wrapped anew."
+    )
+
+    # ---- chains ----
+    rpc_urls: dict[str, SecretStr] = Field(
+        default_factory=dict[str, SecretStr],
+        validation_alias="rpc_urls",
+        description="RPC addresses by network, each set by `GUERDON_RPC_<NETWORK>` in the environment, such as GUERDON_RPC_SONEIUM_MINATO.",
+    )
+    block_seconds: float = Field(2, gt=0, description="The block time of the local EVM chain.")
+
+    # ---- limits ----
+    rate_limit_events_a_minute: int = Field(6_000, ge=1, description="Events a minute a program and client address, unsigned.")
+    rate_limit_admin_a_minute: int = Field(600, ge=1, description="Calls of the admin API a minute and key.")
+
+    # ---- logs ----
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: LogFormat | None = Field(None, description="`console` or `json`; without it, by environment.")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(ip_network(part.strip(), strict=False) if isinstance(part, str) else part for part in parts if part)
+
+    @field_validator("older_secret_keys", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("database_url", "database_owner_url", mode="after")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+            message = "has to begin with postgresql://"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_rpc_urls(cls, values: Any) -> Any:
+        # One variable a network, because each of these addresses is a secret of its own.
+        collected = {
+            _network_name(name.removeprefix("GUERDON_RPC_")): value
+            for name, value in os.environ.items()
+            if name.startswith("GUERDON_RPC_") and value
+        }
+        return {**values, "rpc_urls": {**collected, **values.get("rpc_urls", {})}}
+
+    @model_validator(mode="after")
+    def _one_secret_key(self) -> Self:
+        if self.secret_key is not None and self.secret_key_file is not None:
+            message = "set GUERDON_SECRET_KEY or GUERDON_SECRET_KEY_FILE, not both"
+            raise ValueError(message)
+        return self
+
+    @property
+    def uses_embedded_database(self) -> bool:
+        """Is the database started by us, in the data directory?"""
+        return self.database_url is None
+
+    @property
+    def effective_log_format(self) -> LogFormat:
+        """The configured one, else what fits the environment."""
+        if self.log_format is not None:
+            return self.log_format
+        return LogFormat.JSON if self.environment is Environment.PRODUCTION else LogFormat.CONSOLE
+
+    def rpc_url(self, network: str) -> str | None:
+        """The configured RPC address of a network, by its name such as `soneium-minato`."""
+        found = self.rpc_urls.get(_network_name(network))
+        return None if found is None else found.get_secret_value()
+
+
+def _network_name(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings of the environment, with what a command line gave on top; options left out (None) override nothing."""
+    return Settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def ensure_data_dir(settings: Settings) -> Path:
+    """Make the data directory: what is secret in it is in files of mode 0600, and root's lets PostgreSQL's user pass."""
+    path = settings.data_dir
+    if not path.exists():
+        path.mkdir(parents=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+    return path
