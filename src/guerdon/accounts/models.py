@@ -55,3 +55,17 @@ class Wallet(Base):
     derivation: Mapped[int]
     """Version of normalisation and derivation, frozen once used (SAFETY S6)."""
     created_at: Mapped[Utc]
+
+
+class MasterSecret(Base):
+    """The secret that built-in wallets are derived from, encrypted; made once and never changed (SAFETY S6)."""
+
+    __tablename__ = "master_secrets"
+    __table_args__ = (scope(Scope.SECRET),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    envelope: Mapped[bytes]
+    """Wrapped by the key ring; wrapped anew when the ring's key is rotated."""
+    fingerprint: Mapped[str]
+    created_at: Mapped[Utc]
+    wrapped_at: Mapped[Utc]

@@ -24,7 +24,7 @@ _SCOPES: dict[Scope, tuple[str, ...]] = {
         "assets", "admin_keys", "fundings", "networks", "contracts", "treasuries", "intents", "nonces", "attempts", "deployment",
         "batches", "batch_members", "gas_spent",
     ),
-    Scope.SECRET: ("keys",),
+    Scope.SECRET: ("keys", "master_secrets"),
     Scope.SHARED: ("wallets", "work", "outbox"),
 }  # fmt: skip
 

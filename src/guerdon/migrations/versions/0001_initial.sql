@@ -121,6 +121,16 @@ CREATE TABLE idempotent_requests (
     CONSTRAINT pk_idempotent_requests PRIMARY KEY (program_id, operation, caller, key_hash)
 );
 
+-- master_secrets (secret)
+CREATE TABLE master_secrets (
+    name TEXT NOT NULL,
+    envelope BYTEA NOT NULL,
+    fingerprint TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    wrapped_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_master_secrets PRIMARY KEY (name)
+);
+
 -- networks (platform)
 CREATE TABLE networks (
     name TEXT NOT NULL,
