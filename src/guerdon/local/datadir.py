@@ -1,0 +1,102 @@
+"""The data directory of one machine's installation: where its parts lie, and the lock that lets one `guerdon up` at a time (SAFETY S27).
+
+Whether there is one and who may enter is decided in `settings.ensure_data_dir`; what the database and the chain keep in it is theirs.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from guerdon.local.supervisor import StartError
+
+
+class DataDir:
+    """Names for what is in the folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def logs(self) -> Path:
+        """What each process says."""
+        return self.path / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Which processes run, and where they listen."""
+        return self.path / "run"
+
+    def make(self) -> None:
+        """Make the folders; only their owner may read them."""
+        for folder in (self.logs, self.run):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Hold the folder for one `guerdon up`. The kernel lets go of it when this process ends, in whatever way."""
+        with (self.run / "up.lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read().strip() or "of unknown number"
+                raise StartError(
+                    f"process {holder} runs on {self.path} already", f"stop it (kill {holder}), or give this one another --data-dir"
+                ) from error
+            file.seek(0)
+            file.truncate()
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+            file.seek(0)
+            file.truncate()
+
+    def tell(self, endpoints: Mapping[str, str]) -> None:
+        """Write down where things listen, for commands and for the next start."""
+        beside = self.run / "endpoints.new"
+        beside.write_text(json.dumps(dict(endpoints), indent=2) + "\n", encoding="utf-8")
+        beside.replace(self.run / "endpoints.json")
+
+    def told(self) -> dict[str, str]:
+        """Where things listen, or listened last."""
+        try:
+            stored = json.loads((self.run / "endpoints.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {str(name): str(value) for name, value in stored.items()} if isinstance(stored, dict) else {}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def refuse_used_port(host: str, port: int, option: str) -> None:
+    """`StartError` unless this host and port can be listened on."""
+    if port == 0:
+        return
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise StartError(
+                    f"port {port} on {host} is in use by another program", f"stop that one (`ss -ltnp` names it), or choose another {option}"
+                ) from error
+            raise StartError(f"can't listen on {host} port {port}: {error.strerror}", f"choose another --host or {option}") from error
+
+
+def free_port(host: str, preferred: int, *, tries: int = 50) -> int:
+    """`preferred`, or the next free one after it."""
+    for port in range(preferred, preferred + tries):
+        try:
+            refuse_used_port(host, port, "port")
+        except StartError:
+            continue
+        return port
+    message = f"ports {preferred} to {preferred + tries - 1} on {host} are all in use"
+    raise StartError(message, "stop what uses one of them")
