@@ -76,13 +76,12 @@ def listen(host: str, port: int, *, share_port: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=share_port)
-    except socket.gaierror as error:
-        raise ListenError(f"{host} is no address of this machine", "give --host an address such as 127.0.0.1 or 0.0.0.0") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message = f"port {port} on {host} is in use by another program"
             raise ListenError(message, "stop that one (`ss -ltnp` names it), or choose another --port") from error
-        if error.errno == errno.EADDRNOTAVAIL:
+        # create_server makes plain errors of failed look-ups, whose numbers are below zero.
+        if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:
             raise ListenError(f"{host} is no address of this machine", "give --host an address such as 127.0.0.1 or 0.0.0.0") from error
         if error.errno == errno.EACCES:
             raise ListenError(f"port {port} needs privileges", "choose a --port above 1023 and put a proxy in front") from error
