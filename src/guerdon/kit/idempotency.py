@@ -5,10 +5,18 @@ Event intake keeps its own keys (`activity`); this is for everything else.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
 from sqlalchemy import Integer, LargeBinary, Text, Uuid, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from guerdon.kit.database import ScopedSession, raw_connection
+from guerdon.kit.errors import IdempotencyConflictError
 from guerdon.kit.models import Base, Id, Scope, Utc, scope
+from guerdon.kit.secrets import KeyRing, equal
 
 
 class IdempotentRequest(Base):
@@ -31,3 +39,79 @@ class IdempotentRequest(Base):
     created_at: Mapped[Utc] = mapped_column(server_default=func.now())
 
     __table_args__ = (scope(Scope.TENANT),)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered with."""
+
+    status: int
+    body: bytes
+    repeated: bool = False
+    """Is this the stored answer of an earlier request?"""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What makes two requests the same: scope, operation, caller and the caller's own key (SAFETY S12)."""
+
+    program_id: UUID
+    """`PLATFORM_PROGRAM_ID` for the platform's operators."""
+    operation: str
+    caller: str
+    key: str
+
+    @property
+    def digest(self) -> bytes:
+        """The key as it is stored."""
+        return hashlib.sha256(self.key.encode()).digest()[:16]
+
+    @property
+    def lock(self) -> int:
+        """One number for all parts, as PostgreSQL's advisory locks want it."""
+        parts = (self.program_id.bytes, self.operation.encode(), self.caller.encode(), self.key.encode())
+        joined = b"".join(len(part).to_bytes(4) + part for part in parts)
+        return int.from_bytes(hashlib.sha256(joined).digest()[:8], signed=True)
+
+    @property
+    def context(self) -> bytes:
+        """What the stored answer is bound to."""
+        return b"idempotent_requests" + self.program_id.bytes + self.operation.encode() + b"\0" + self.digest
+
+
+async def once(
+    session: ScopedSession, ring: KeyRing, key: RequestKey, body: bytes, run: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """The answer of `run`, or, where this key was answered before, that answer. All in the caller's transaction.
+
+    Two at once with one key run one after the other. An answer that is an error (raised, or status 400 and above) is not
+    kept: only what took effect binds. Raises `IdempotencyConflictError` for the same key with another body.
+    """
+    connection = await raw_connection(session)
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", key.lock)
+    body_hash = hashlib.sha256(body).digest()
+    # After the lock, in a statement of its own: it sees what the one before us committed (SAFETY S10).
+    known = await connection.fetchrow(_FIND, key.program_id, key.operation, key.caller, key.digest)
+    if known is not None:
+        if not equal(known["body_hash"], body_hash):
+            raise IdempotencyConflictError
+        return Answer(known["status"], ring.decrypt(known["response"], key.context), repeated=True)
+    answer = await run()
+    if answer.status < _FIRST_ERROR_STATUS:
+        await session.flush()
+        sealed = ring.encrypt(answer.body, key.context)
+        await connection.execute(
+            _KEEP, key.program_id, key.operation, key.caller, key.digest, body_hash, answer.status, sealed
+        )
+    return answer
+
+
+_FIRST_ERROR_STATUS = 400
+_FIND = """
+SELECT body_hash, status, response FROM idempotent_requests
+WHERE program_id = $1 AND operation = $2 AND caller = $3 AND key_hash = $4
+"""
+_KEEP = """
+INSERT INTO idempotent_requests (program_id, operation, caller, key_hash, body_hash, status, response)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""

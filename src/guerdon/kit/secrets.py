@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from guerdon.settings import Settings, ensure_data_dir
+
 KEY_BYTES = 32
 _VERSION = 1
 _KEY_ID_BYTES = 4
@@ -177,3 +179,18 @@ def equal(left: str | bytes, right: str | bytes) -> bool:
 def _from_base64(text: str) -> bytes:
     standard = text.replace("-", "+").replace("_", "/")
     return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The ring of an installation: the configured key, else `secret.key` in its data directory, made if need be."""
+    if settings.secret_key is not None:
+        current = MasterKey.from_text(settings.secret_key.get_secret_value())
+    elif settings.secret_key_file is not None:
+        try:
+            current = _read_key_file(settings.secret_key_file)
+        except FileNotFoundError as error:
+            message = f"GUERDON_SECRET_KEY_FILE names {settings.secret_key_file}, which is not there"
+            raise SecretError(message) from error
+    else:
+        current = read_or_create_key_file(ensure_data_dir(settings) / "secret.key")
+    return KeyRing(current, [MasterKey.from_text(key.get_secret_value()) for key in settings.older_secret_keys])
