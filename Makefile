@@ -28,8 +28,11 @@ $(VENV)/.installed: requirements.lock requirements-bootstrap.lock pyproject.toml
 contracts-node:
 	@if [ -f contracts/package-lock.json ]; then $(MAKE) --no-print-directory contracts/node_modules/.installed; fi
 
+# Not `npm ci`: it refuses a lock that does not list the binaries of every other platform. This one keeps to the lock too
+# (versions are exact, and hashes are checked), and writes nothing back.
 contracts/node_modules/.installed: contracts/package-lock.json
-	@cd contracts && npm ci --no-audit --no-fund --loglevel=error
+	@echo "setup: installing the locked node packages"
+	@cd contracts && npm install --no-save --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # ---- running ------------------------------------------------------------------------------------------------------
