@@ -48,6 +48,8 @@ class HeldBack(StrEnum):
 
     SIMULATION_FAILED = "simulation_failed"
     """It would revert now; its owner decides. It is tried again by itself, ever more slowly."""
+    UNCLEAR = "unclear"
+    """It would revert now, but transactions before it are in flight; or the node could not simulate it. Tried again soon."""
     FEE_CAP = "fee_cap"
     """The network asks for more than `networks.max_fee_per_gas`."""
 
@@ -137,6 +139,8 @@ class Treasury(Base):
     period_reserved: Mapped[Atomic] = mapped_column(server_default="0")
     paused_at: Mapped[Utc | None]
     pause_reason: Mapped[str | None]
+    resumes_by_itself: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Paused because nobody can be paid (SAFETY S22), and not by an operator: it goes on once a probe succeeds."""
     created_at: Mapped[Utc]
 
 

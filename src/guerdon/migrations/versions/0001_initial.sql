@@ -544,6 +544,7 @@ CREATE TABLE treasuries (
     period_reserved NUMERIC(78, 0) DEFAULT '0' NOT NULL,
     paused_at TIMESTAMP WITH TIME ZONE,
     pause_reason TEXT,
+    resumes_by_itself BOOLEAN DEFAULT false NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_treasuries PRIMARY KEY (id),
     CONSTRAINT uq_treasuries_network_asset_id UNIQUE (network, asset_id),
