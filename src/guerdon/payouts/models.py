@@ -13,6 +13,19 @@ from sqlalchemy.types import Text
 from guerdon.kit.models import Atomic, Base, Scope, Utc, scope
 
 
+class Work(StrEnum):
+    """The kinds of work that move payouts on (`jobs.py` has their handlers)."""
+
+    RESERVE = "payouts.reserve"
+    """Of a program: woken by whatever approves a payout."""
+    FREEZE = "payouts.freeze"
+    """Of the platform: due when a batch is full or old enough."""
+    ADVANCE = "payouts.advance"
+    """Of the platform: woken by every change of an intent that carries a batch."""
+    SWEEP = "payouts.sweep"
+    """Of the platform: comes by itself, for whatever was forgotten (SAFETY S23)."""
+
+
 class BatchState(StrEnum):
     """A batch takes payouts while open; frozen, its list never changes again (SAFETY S16)."""
 

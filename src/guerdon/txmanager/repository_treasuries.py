@@ -87,3 +87,16 @@ async def promised_points(session: PlatformSession, asset_id: UUID) -> int:
         text("select points from promised_points() where asset_id = :asset_id"), {"asset_id": asset_id}
     )
     return int(total or 0)
+
+
+async def wake_all(session: PlatformSession, kind: str) -> None:
+    """Make every row of a kind of work that is due later due now; the back-off after an error stands."""
+    await session.execute(
+        text(
+            """
+            with sooner as (update work set due_at = now() where kind = :kind and due_at > now() returning kind)
+            select pg_notify('guerdon_work', kind) from sooner limit 1
+            """
+        ),
+        {"kind": kind},
+    )

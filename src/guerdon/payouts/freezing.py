@@ -1,0 +1,201 @@
+"""From a closed batch to a transaction: simulate, take out whom it can't pay, fix the list for ever, ask txmanager to send it.
+
+Why a batch can't be paid is found out in `simulation.py`; taking payouts out of it is `quarantine.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from uuid import UUID
+
+import structlog
+
+from guerdon.chains.port import ChainUnavailableError
+from guerdon.kit import outbox
+from guerdon.kit.database import PlatformSession, run_in_platform
+from guerdon.kit.outbox import Severity
+from guerdon.payouts import repository, simulation, splitting
+from guerdon.payouts.deps import PayoutDeps
+from guerdon.payouts.distributor import Distributor, open_distributor
+from guerdon.payouts.models import Batch, BatchState, Work
+from guerdon.payouts.payments import Member, merged
+from guerdon.payouts.quarantine import quarantine
+from guerdon.payouts.simulation import Culprits, EnvironmentProblem, Inseparable
+from guerdon.txmanager import service as txmanager
+from guerdon.txmanager import treasuries
+from guerdon.txmanager.models import Treasury
+
+CANNOT_PAY_ALERT = "treasury.cannot_pay"
+
+log = structlog.get_logger("guerdon.payouts")
+
+
+class Frozen(Enum):
+    """What became of a closed batch in one try."""
+
+    FROZEN = auto()
+    CHANGED = auto()
+    """It was taken apart, or somebody else moved it on: look again."""
+    WAITS = auto()
+    """Nothing can be paid now; its turn comes again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A closed batch as it was read: simulated so, and frozen only if it is still so."""
+
+    batch: Batch
+    members: list[Member]
+    treasury: Treasury
+
+
+async def close_and_freeze(deps: PayoutDeps) -> datetime | None:
+    """Close the batches that are due, and freeze all closed ones; when to come again, if anything is left."""
+    now = deps.clock.now()
+    window = timedelta(seconds=deps.terms.batch_window_seconds)
+
+    async def close(session: PlatformSession) -> list[UUID]:
+        await repository.close_ripe(session, now - window)
+        return [batch.id for batch in await repository.closed_batches(session)]
+
+    waiting = False
+    for batch_id in await run_in_platform(deps.database, close):
+        waiting |= await _freeze_until_settled(deps, batch_id) is Frozen.WAITS
+    async with deps.database.platform() as session:
+        opened_at = await repository.next_ripe(session)
+    due = [now + timedelta(seconds=deps.terms.wait_seconds)] if waiting else []
+    return min([*due, *([] if opened_at is None else [opened_at + window])], default=None)
+
+
+async def _freeze_until_settled(deps: PayoutDeps, batch_id: UUID) -> Frozen:
+    outcome = Frozen.CHANGED
+    while outcome is Frozen.CHANGED:
+        try:
+            outcome = await _freeze(deps, batch_id)
+        except ChainUnavailableError as error:
+            log.warning("payouts.freeze.chain_unavailable", batch=str(batch_id), error=str(error))
+            return Frozen.WAITS
+    return outcome
+
+
+async def _freeze(deps: PayoutDeps, batch_id: UUID) -> Frozen:
+    ready = await _read(deps, batch_id)
+    if ready is None:
+        return Frozen.FROZEN
+    if not ready.members:
+        await _dissolve_empty(deps, batch_id)
+        return Frozen.FROZEN
+    if ready.treasury.paused_at is not None and not ready.treasury.resumes_by_itself:
+        return Frozen.WAITS
+    distributor = await open_distributor(deps, ready.treasury)
+    if distributor is None:
+        return Frozen.WAITS
+    supersedes = await splitting.ancestors_to_name(deps, distributor, batch_id, ready.members)
+    if supersedes is None:
+        return Frozen.CHANGED
+    refusal = await distributor.simulate(batch_id.bytes, supersedes, merged(ready.members))
+    if refusal is None:
+        await _resume(deps, ready.treasury)
+        return await _fix(deps, distributor, ready, supersedes)
+    finding = await simulation.explain(distributor, batch_id, supersedes, merged(ready.members), refusal)
+    return await _act_on(deps, ready, finding)
+
+
+async def _read(deps: PayoutDeps, batch_id: UUID) -> _Ready | None:
+    async with deps.database.platform() as session:
+        batch = await repository.batch(session, batch_id)
+        if batch is None or batch.state != BatchState.CLOSED:
+            return None
+        treasury = await session.get_one(Treasury, batch.treasury_id, populate_existing=True)
+        return _Ready(batch, await repository.members(session, batch_id), treasury)
+
+
+async def _dissolve_empty(deps: PayoutDeps, batch_id: UUID) -> None:
+    async def dissolve(session: PlatformSession) -> None:
+        batch = await repository.batch(session, batch_id, for_update=True)
+        if batch is not None and batch.state == BatchState.CLOSED and not await repository.members(session, batch_id):
+            batch.state, batch.size, batch.total_atomic = BatchState.DISSOLVED, 0, 0
+
+    await run_in_platform(deps.database, dissolve)
+
+
+async def _fix(deps: PayoutDeps, distributor: Distributor, ready: _Ready, supersedes: Sequence[str]) -> Frozen:
+    """Freeze what was simulated and queue its transaction, in one go (SAFETY S16); only the platform's rows are touched (S15)."""
+    payments = merged(ready.members)
+    batch_id = ready.batch.id
+
+    async def freeze(session: PlatformSession) -> Frozen:
+        batch = await repository.batch(session, batch_id, for_update=True)
+        if batch is None or batch.state != BatchState.CLOSED or await repository.members(session, batch_id) != ready.members:
+            return Frozen.CHANGED
+        batch.state = BatchState.FROZEN
+        batch.frozen_at = deps.clock.now()
+        batch.size = len(ready.members)
+        batch.total_atomic = sum(payment.amount_atomic for payment in payments)
+        batch.chain_batch_id = distributor.chain_batch_id(batch_id.bytes, payments)
+        batch.supersedes = list(supersedes)
+        batch.intent_id = await txmanager.queue(
+            session,
+            key_id=ready.treasury.key_id,
+            network=ready.treasury.network,
+            kind="pay",
+            to=distributor.address,
+            data=distributor.pay_call(batch_id.bytes, supersedes, payments),
+            ref=batch_id,
+            work_kind=Work.ADVANCE,
+        )
+        return Frozen.FROZEN
+
+    return await run_in_platform(deps.database, freeze)
+
+
+async def _act_on(deps: PayoutDeps, ready: _Ready, finding: simulation.Finding) -> Frozen:
+    match finding:
+        case EnvironmentProblem():
+            await pause_for(deps, ready.treasury, finding)
+            return Frozen.WAITS
+        case Culprits():
+            await quarantine(deps, ready.batch.id, finding.reasons)
+            return Frozen.CHANGED
+        case Inseparable():
+            await splitting.split_closed(deps, ready.batch.id)
+            return Frozen.CHANGED
+
+
+async def pause_for(deps: PayoutDeps, treasury: Treasury, problem: EnvironmentProblem) -> None:
+    """Nobody can be paid: the treasury waits with the reason, nobody is quarantined, and it goes on by itself (SAFETY S22).
+
+    The key as such is not paused: it signs the approval that may be what is missing, and its queued transactions are
+    simulated once more before they get a nonce.
+    """
+
+    async def pause(session: PlatformSession) -> None:
+        await treasuries.pause_until_it_pays(session, treasury.id, problem.reason, deps.clock.now())
+        if problem.allowance_missing:
+            await treasuries.ensure_approval(session, treasury)
+        await outbox.raise_alert(
+            session,
+            CANNOT_PAY_ALERT,
+            str(treasury.id),
+            severity=Severity.CRITICAL,
+            message=f"treasury {treasury.address} on {treasury.network} can't pay: {problem.reason}",
+            remedy=problem.remedy,
+        )
+
+    await run_in_platform(deps.database, pause)
+    log.error("payouts.treasury_cannot_pay", treasury=str(treasury.id), reason=problem.reason)
+
+
+async def _resume(deps: PayoutDeps, treasury: Treasury) -> None:
+    """What stopped the treasury is over."""
+    if treasury.paused_at is None or not treasury.resumes_by_itself:
+        return
+
+    async def resume(session: PlatformSession) -> None:
+        await treasuries.resume(session, treasury.id)
+        await outbox.resolve_alert(session, CANNOT_PAY_ALERT, str(treasury.id))
+
+    await run_in_platform(deps.database, resume)

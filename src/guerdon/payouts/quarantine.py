@@ -1,0 +1,126 @@
+"""Taking payouts out of a batch that is not on any chain: its recipients can't be paid, the others go on (DESIGN section 6, rule 7).
+
+How a quarantine ends is `remedies.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import structlog
+
+from guerdon.kit import outbox
+from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
+from guerdon.kit.outbox import Severity
+from guerdon.ledger.models import Delivery, DeliveryState
+from guerdon.payouts import repository
+from guerdon.payouts.deps import PayoutDeps
+from guerdon.payouts.models import Batch, BatchMember, BatchState
+from guerdon.payouts.payments import by_program
+from guerdon.payouts.reserving import gas_day
+from guerdon.txmanager import repository_treasuries
+from guerdon.txmanager.models import Treasury
+
+ALERT = "payout.quarantined"
+
+log = structlog.get_logger("guerdon.payouts")
+
+
+async def quarantine(deps: PayoutDeps, batch_id: UUID, reasons: Mapping[str, str]) -> None:
+    """Take the payouts to these destinations out of a closed batch, program by program, with the reason of each."""
+    async with deps.database.platform() as session:
+        members = await repository.members(session, batch_id)
+    for program_id in by_program(member for member in members if member.destination in reasons):
+        await run_in_platform(deps.database, _Removal(deps, batch_id, program_id, reasons))
+
+
+class _Removal:
+    """One program's part, as one transaction: reservation, membership and payout change together."""
+
+    def __init__(
+        self,
+        deps: PayoutDeps,
+        batch_id: UUID,
+        program_id: UUID,
+        reasons: Mapping[str, str],
+        *,
+        from_state: BatchState = BatchState.CLOSED,
+    ) -> None:
+        self._deps = deps
+        self._from_state = from_state
+        self._batch_id = batch_id
+        self._program_id = program_id
+        self._reasons = reasons
+
+    async def __call__(self, session: PlatformSession) -> None:
+        batch = await repository.batch(session, self._batch_id)
+        if batch is None:
+            return
+        treasury = await repository_treasuries.lock_treasury(session, batch.treasury_id)
+        locked = await repository.batch(session, self._batch_id, for_update=True)
+        if locked is None or locked.state != self._from_state:
+            return
+        members = await repository.lock_unsettled(session, self._batch_id, self._program_id)
+        culprits = [member for member in members if member.destination in self._reasons]
+        if not culprits:
+            return
+        async with program_scope(session, self._program_id):
+            await self._mark(session, culprits)
+        await release(session, treasury, locked, culprits)
+        if self._from_state is BatchState.CLOSED:
+            await repository.delete_members(session, self._batch_id, self._program_id, [m.delivery_id for m in culprits])
+            locked.size -= len(culprits)
+            locked.total_atomic -= sum(member.amount_atomic for member in culprits)
+        else:
+            for member in culprits:
+                member.settled = True
+
+    async def _mark(self, session: PlatformSession, culprits: Sequence[BatchMember]) -> None:
+        now = self._deps.clock.now()
+        ids = [member.delivery_id for member in culprits]
+        deliveries: Sequence[Delivery] = await repository.lock_deliveries(session, self._program_id, ids)
+        for delivery in deliveries:
+            if DeliveryState(delivery.state) not in repository.IN_BATCH:
+                continue
+            delivery.state = DeliveryState.QUARANTINED
+            delivery.batch_id = self._batch_id
+            delivery.reason = self._reasons[str(delivery.destination)]
+            delivery.updated_at = now
+            await outbox.raise_alert(
+                session,
+                ALERT,
+                str(delivery.id),
+                severity=Severity.WARNING,
+                program_id=self._program_id,
+                message=f"payout {delivery.id} to {delivery.destination} can't be paid: {delivery.reason}",
+                remedy=f"guerdon payout retry {delivery.id} once the recipient can be paid, or guerdon payout return {delivery.id}",
+            )
+            log.warning("payouts.quarantined", payout=str(delivery.id), reason=delivery.reason)
+
+
+async def release(session: PlatformSession, treasury: Treasury, batch: Batch, members: Sequence[BatchMember]) -> None:
+    """Give back what was reserved for members that leave a batch: treasury funds and gas. The treasury is locked."""
+    total = sum(member.amount_atomic for member in members)
+    treasury.reserved -= total
+    treasury.period_reserved = max(0, treasury.period_reserved - total)
+    for member in members:
+        if member.gas_reserved_wei:
+            await repository.add_gas(session, member.program_id, treasury.network, gas_day(batch.opened_at), -member.gas_reserved_wei)
+    await session.flush()
+
+
+async def quarantine_dead(deps: PayoutDeps, batch_id: UUID, reason: str) -> None:
+    """Quarantine everything in a frozen batch that can never land; that each payout was in it stays recorded."""
+    async with deps.database.platform() as session:
+        members = await repository.members(session, batch_id, unsettled_only=True)
+    reasons = {member.destination: reason for member in members}
+    for program_id in by_program(members):
+        await run_in_platform(deps.database, _Removal(deps, batch_id, program_id, reasons, from_state=BatchState.FROZEN))
+
+    async def finish(session: PlatformSession) -> None:
+        batch = await repository.batch(session, batch_id, for_update=True)
+        if batch is not None and not await repository.members(session, batch_id, unsettled_only=True):
+            batch.state = BatchState.DISSOLVED
+
+    await run_in_platform(deps.database, finish)

@@ -1,0 +1,196 @@
+"""From approved to reserved: a program's waiting payouts go into the treasury's open batch, against everything that limits them.
+
+One transaction a program and chunk (SAFETY S15). What becomes of the batch is `freezing.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from uuid import UUID
+
+from guerdon.kit import jobs
+from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
+from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
+from guerdon.ledger.models import Asset
+from guerdon.payouts import repository
+from guerdon.payouts.models import Batch, BatchState, Work
+from guerdon.payouts.payments import MAX_ATOMIC, Member
+from guerdon.payouts.repository import Waiting
+from guerdon.payouts.terms import PayoutTerms
+from guerdon.txmanager import repository_treasuries
+from guerdon.txmanager.models import Treasury
+
+
+class Outcome(Enum):
+    """How a chunk ended."""
+
+    NOTHING_WAITS = auto()
+    """Nothing is left to reserve."""
+    RESERVED = auto()
+    """A whole chunk, and there may be more."""
+    TOO_MANY_AHEAD = auto()
+    CANNOT_PAY = auto()
+    """Paused, out of funds, over a limit or a budget: the payouts stay approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class GasPrice:
+    """What a unit of gas may cost now, in wei; None where nobody asked since no budget is set."""
+
+    wei: int | None
+
+
+def spendable(treasury: Treasury, now: datetime) -> int:
+    """What may be reserved of a treasury now: what it holds at finality and nobody has reserved, within its period's limit."""
+    free = max(0, treasury.balance_final - treasury.reserved)
+    if treasury.period_limit is None or treasury.period_seconds is None:
+        return free
+    used = 0 if period_is_over(treasury, now) else treasury.period_reserved
+    return min(free, max(0, treasury.period_limit - used))
+
+
+def period_is_over(treasury: Treasury, now: datetime) -> bool:
+    """Whether the treasury's limit counts from zero again."""
+    if treasury.period_started_at is None or treasury.period_seconds is None:
+        return True
+    return now >= treasury.period_started_at + timedelta(seconds=treasury.period_seconds)
+
+
+def choose(waiting: Sequence[Waiting], program_id: UUID, *, atomic_per_point: int, at_most_atomic: int) -> list[Member]:
+    """The oldest payouts that fit, up to the first that does not: none is passed over for a smaller one behind it."""
+    chosen: list[Member] = []
+    left = at_most_atomic
+    for payout in waiting:
+        amount = payout.points * atomic_per_point if payout.amount_atomic is None else payout.amount_atomic
+        if amount > left:
+            break
+        left -= amount
+        chosen.append(Member(program_id, payout.delivery_id, payout.wallet_address, amount))
+    return chosen
+
+
+async def reserve(
+    database: Database, program_id: UUID, asset_id: UUID, *, terms: PayoutTerms, gas_price: GasPrice, now: datetime
+) -> Outcome:
+    """Reserve up to a batch of a program's payouts in one asset."""
+
+    async def chunk(session: PlatformSession) -> Outcome:
+        return await _reserve_chunk(session, program_id, asset_id, terms, gas_price, now)
+
+    return await run_in_platform(database, chunk)
+
+
+async def _reserve_chunk(
+    session: PlatformSession, program_id: UUID, asset_id: UUID, terms: PayoutTerms, gas_price: GasPrice, now: datetime
+) -> Outcome:
+    treasury = await repository_treasuries.lock_treasury_of_asset(session, asset_id)
+    if treasury is None or treasury.paused_at is not None:
+        return Outcome.CANNOT_PAY
+    if await repository.batches_ahead(session, treasury.id) >= terms.batches_ahead:
+        return Outcome.TOO_MANY_AHEAD
+    batch = await _batch_with_room(session, treasury, terms, now)
+    asset = await session.get_one(Asset, asset_id)
+    async with program_scope(session, program_id):
+        room = terms.batch_size - batch.size
+        waiting = await _lock_payable(session, program_id, asset_id, room)
+        if not waiting:
+            return Outcome.NOTHING_WAITS
+        chosen = choose(
+            waiting,
+            program_id,
+            atomic_per_point=asset.atomic_per_point,
+            at_most_atomic=min(spendable(treasury, now), MAX_ATOMIC - batch.total_atomic),
+        )
+        gas = await _within_gas_budget(session, program_id, treasury.network, chosen, batch.size, terms, gas_price, now)
+        chosen = chosen[: len(gas)]
+        if not chosen:
+            return Outcome.CANNOT_PAY
+        await repository.mark_reserved(session, program_id, chosen, network=treasury.network, batch_id=batch.id, now=now)
+    await repository.insert_members(session, batch.id, chosen, gas)
+    if sum(gas):
+        await repository.add_gas(session, program_id, treasury.network, gas_day(now), sum(gas))
+    await _book_reservation(session, treasury, batch, chosen, terms, now)
+    if len(chosen) < len(waiting):
+        return Outcome.CANNOT_PAY
+    # What was locked by others is woken by them.
+    return Outcome.RESERVED if len(waiting) == room else Outcome.NOTHING_WAITS
+
+
+async def _lock_payable(session: PlatformSession, program_id: UUID, asset_id: UUID, limit: int) -> list[Waiting]:
+    waiting = await repository.lock_waiting(session, program_id, asset_id, limit)
+    if not waiting:
+        return []
+    # A debt that was opened while the locks were taken: read in a later statement than the lock (SAFETY S10).
+    indebted = await repository.accounts_in_debt(session, program_id, asset_id, {payout.account_id for payout in waiting})
+    return [payout for payout in waiting if payout.account_id not in indebted]
+
+
+async def _batch_with_room(session: PlatformSession, treasury: Treasury, terms: PayoutTerms, now: datetime) -> Batch:
+    batch = await repository.lock_open_batch(session, treasury.id)
+    if batch is not None and _is_full(batch, terms):
+        batch.state = BatchState.CLOSED
+        await session.flush()
+        batch = None
+    if batch is None:
+        batch = Batch(id=uuid7(), treasury_id=treasury.id, state=BatchState.OPEN, size=0, total_atomic=0, supersedes=[], opened_at=now)
+        await repository.insert_batch(session, batch)
+    elif batch.size == 0:
+        # The window begins with the first payout, not with a row that a transaction left empty.
+        batch.opened_at = now
+    return batch
+
+
+def _is_full(batch: Batch, terms: PayoutTerms) -> bool:
+    return batch.size >= terms.batch_size or batch.total_atomic >= MAX_ATOMIC
+
+
+async def _within_gas_budget(
+    session: PlatformSession,
+    program_id: UUID,
+    network: str,
+    chosen: Sequence[Member],
+    batch_size: int,
+    terms: PayoutTerms,
+    gas_price: GasPrice,
+    now: datetime,
+) -> list[int]:
+    """The wei to reserve for as many of the payouts, from the first, as the program's budget of today covers (SAFETY S25)."""
+    budget = await repository.gas_budget(session, program_id)
+    if budget is None or gas_price.wei is None:
+        return [0] * len(chosen)
+    left = budget - await repository.gas_spent(session, program_id, network, gas_day(now))
+    reserved: list[int] = []
+    for place in range(len(chosen)):
+        units = terms.gas_a_payout + (terms.gas_a_batch if batch_size + place == 0 else 0)
+        left -= units * gas_price.wei
+        if left < 0:
+            break
+        reserved.append(units * gas_price.wei)
+    return reserved
+
+
+def gas_day(moment: datetime) -> str:
+    """The UTC day that a cost counts for."""
+    return moment.strftime("%Y-%m-%d")
+
+
+async def _book_reservation(
+    session: PlatformSession, treasury: Treasury, batch: Batch, chosen: Sequence[Member], terms: PayoutTerms, now: datetime
+) -> None:
+    total = sum(member.amount_atomic for member in chosen)
+    treasury.reserved += total
+    if treasury.period_limit is not None:
+        if period_is_over(treasury, now):
+            treasury.period_started_at, treasury.period_reserved = now, 0
+        treasury.period_reserved += total
+    batch.size += len(chosen)
+    batch.total_atomic += total
+    due = batch.opened_at + timedelta(seconds=terms.batch_window_seconds)
+    if _is_full(batch, terms):
+        batch.state = BatchState.CLOSED
+        due = now
+    await session.flush()
+    await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID, due)

@@ -1,0 +1,96 @@
+"""Delivery: when a batch is final and paid on chain, the ledger, the treasury's books and the payouts say so, all at once.
+
+One transaction a program (SAFETY S2, S24). Whether it is final and paid was asked in `advancing.py`.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from guerdon.kit import outbox
+from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
+from guerdon.ledger import service as ledger
+from guerdon.ledger.models import DeliveryState, PostingKind
+from guerdon.ledger.postings import Movement
+from guerdon.payouts import repository
+from guerdon.payouts.deps import PayoutDeps
+from guerdon.payouts.models import Batch, BatchState
+from guerdon.payouts.payments import by_program, shared_cost
+from guerdon.payouts.reserving import gas_day
+from guerdon.txmanager import repository_treasuries
+from guerdon.txmanager.models import Intent
+from guerdon.txmanager.treasuries import Finality, note_balance
+
+UNKNOWN_ALERT = "payouts.unknown"
+"""Open for a batch of which nobody knows whether it will land."""
+
+
+async def settle(deps: PayoutDeps, batch: Batch, intent: Intent, finality: Finality) -> None:
+    """Deliver what is not delivered yet, program by program; then the batch is over."""
+    async with deps.database.platform() as session:
+        programs = list(by_program(await repository.members(session, batch.id, unsettled_only=True)))
+    for program_id in programs:
+        await run_in_platform(deps.database, _Delivery(deps, batch, intent, finality, program_id))
+
+    async def finish(session: PlatformSession) -> None:
+        locked = await repository.batch(session, batch.id, for_update=True)
+        if locked is not None and not await repository.members(session, batch.id, unsettled_only=True):
+            locked.state = BatchState.PAID
+            locked.delivery_state = DeliveryState.FINAL
+            await outbox.resolve_alert(session, UNKNOWN_ALERT, str(batch.id))
+
+    await run_in_platform(deps.database, finish)
+
+
+class _Delivery:
+    """One program's part of a batch."""
+
+    def __init__(self, deps: PayoutDeps, batch: Batch, intent: Intent, finality: Finality, program_id: UUID) -> None:
+        self._deps = deps
+        self._batch = batch
+        self._intent = intent
+        self._finality = finality
+        self._program_id = program_id
+
+    async def __call__(self, session: PlatformSession) -> None:
+        now = self._deps.clock.now()
+        treasury = await repository_treasuries.lock_treasury(session, self._batch.treasury_id)
+        members = await repository.lock_unsettled(session, self._batch.id, self._program_id)
+        if not members:
+            return
+        async with program_scope(session, self._program_id):
+            deliveries = await repository.lock_deliveries(session, self._program_id, [member.delivery_id for member in members])
+            await ledger.post(
+                session,
+                self._program_id,
+                [
+                    Movement(PostingKind.DELIVER, delivery.id, delivery.asset_id, delivery.points, delivery.account_id)
+                    for delivery in deliveries
+                ],
+                now,
+            )
+            for delivery in deliveries:
+                delivery.state = DeliveryState.FINAL
+                delivery.batch_id = self._batch.id
+                delivery.transaction_hash = self._intent.transaction_hash
+                delivery.block_number = self._intent.block_number
+                delivery.reason = None
+                delivery.updated_at = now
+        total = sum(member.amount_atomic for member in members)
+        treasury.reserved -= total
+        note_balance(treasury, self._finality)
+        await repository.settle_members(session, self._batch.id, self._program_id)
+        cost = shared_cost(self._intent.fee_paid_wei or 0, len(members), self._batch.size)
+        change = cost - sum(member.gas_reserved_wei for member in members)
+        await repository.add_gas(session, self._program_id, treasury.network, gas_day(self._batch.opened_at), change)
+        await outbox.append(
+            session,
+            "payouts.delivered",
+            {
+                "batch": str(self._batch.id),
+                "payouts": len(members),
+                "amountAtomic": str(total),
+                "transactionHash": self._intent.transaction_hash,
+            },
+            program_id=self._program_id,
+        )

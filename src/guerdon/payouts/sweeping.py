@@ -1,0 +1,78 @@
+"""What nobody woke is woken here, every few seconds: balances are read, forgotten payouts and batches found (SAFETY S23)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Gauge
+
+from guerdon.chains.port import ChainUnavailableError
+from guerdon.kit import jobs
+from guerdon.kit.database import PlatformSession, run_in_platform
+from guerdon.kit.ids import PLATFORM_PROGRAM_ID
+from guerdon.ledger.models import DeliveryState
+from guerdon.payouts import repository, repository_read
+from guerdon.payouts.deps import PayoutDeps
+from guerdon.payouts.models import Work
+from guerdon.txmanager import repository_treasuries, tokens, treasuries
+
+log = structlog.get_logger("guerdon.payouts")
+
+payouts_in_state = Gauge("guerdon_payouts", "Payouts that are not over, by asset and state", ["asset", "state"])
+oldest_in_state = Gauge("guerdon_payouts_oldest_seconds", "Age of the payout that is longest in a state", ["asset", "state"])
+treasury_free = Gauge("guerdon_treasury_free_atomic", "What a treasury holds at finality and nothing is reserved of", ["asset"])
+
+
+async def sweep(deps: PayoutDeps) -> timedelta:
+    """Look at everything unfinished; when to come again."""
+    await _refresh_treasuries(deps)
+    await run_in_platform(deps.database, lambda session: _wake_forgotten(deps, session))
+    return timedelta(seconds=deps.terms.sweep_seconds)
+
+
+async def _refresh_treasuries(deps: PayoutDeps) -> None:
+    async with deps.database.platform() as session:
+        known = await repository_treasuries.treasuries(session)
+    for treasury, asset, _ in known:
+        if asset.token_address is None:
+            continue
+        try:
+            finality = await tokens.finality(await deps.chain(treasury.network), asset.token_address, treasury.address)
+        except ChainUnavailableError as error:
+            log.warning("payouts.sweep.chain_unavailable", network=treasury.network, error=str(error))
+            continue
+
+        async def take_over(session: PlatformSession, treasury_id=treasury.id, finality=finality) -> int:  # noqa: ANN001
+            refreshed = await treasuries.refresh(session, treasury_id, finality)
+            return refreshed.balance_final - refreshed.reserved
+
+        treasury_free.labels(asset.symbol).set(await run_in_platform(deps.database, take_over))
+
+
+async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
+    now = deps.clock.now()
+    stale = now - timedelta(seconds=deps.terms.sweep_seconds)
+    unfinished = await repository_read.unfinished(session)
+    _show(unfinished, now.timestamp())
+    if await repository.closed_batches(session) or await repository.next_ripe(session) is not None:
+        await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
+    if await repository.frozen_batches(session):
+        await jobs.wake(session, Work.ADVANCE, PLATFORM_PROGRAM_ID)
+    forgotten = {row.program_id for row in unfinished if row.state == DeliveryState.APPROVED and row.oldest < stale}
+    for program_id in sorted(forgotten):
+        await jobs.wake(session, Work.RESERVE, program_id)
+
+
+def _show(unfinished: list[repository_read.Unfinished], now: float) -> None:
+    counts: dict[tuple[str, str], int] = {}
+    ages: dict[tuple[str, str], float] = {}
+    for row in unfinished:
+        key = (row.symbol, row.state)
+        counts[key] = counts.get(key, 0) + row.count
+        ages[key] = max(ages.get(key, 0), now - row.oldest.timestamp())
+    payouts_in_state.clear()
+    oldest_in_state.clear()
+    for key, count in counts.items():
+        payouts_in_state.labels(*key).set(count)
+        oldest_in_state.labels(*key).set(ages[key])

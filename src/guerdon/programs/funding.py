@@ -1,0 +1,289 @@
+"""Funding a program: tokens come into the treasury, by minting or by a deposit, and are booked when that is final (SAFETY S3).
+
+What is on chain is read by `txmanager/tokens.py`; the posting is the ledger's. A program's own key can't get here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from guerdon.chains.port import ChainUnavailableError
+from guerdon.kit import jobs, outbox
+from guerdon.kit.clock import Clock
+from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
+from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
+from guerdon.kit.outbox import Severity
+from guerdon.ledger import service as ledger
+from guerdon.ledger.models import Asset, PostingKind
+from guerdon.ledger.postings import Movement
+from guerdon.programs import repository_funding as repository
+from guerdon.programs.errors_funding import (
+    DepositAmountError,
+    DepositNotFoundError,
+    DepositUsedError,
+    FundingConflictError,
+    NoTreasuryError,
+    NotMintableError,
+)
+from guerdon.programs.models import Funding, FundingKind, FundingState, Program
+from guerdon.txmanager import minting, repository_treasuries, tokens
+from guerdon.txmanager import treasuries as treasury_service
+from guerdon.txmanager.models import Intent, IntentState, Treasury
+from guerdon.txmanager.tokens import Chains, Incoming
+
+WORK: Final = "fundings.advance"
+STUCK_ALERT: Final = "funding.stuck"
+_LOOK_AGAIN: Final = timedelta(seconds=1)
+_NOT_FOUND_AFTER: Final = timedelta(days=1)
+
+log = structlog.get_logger("guerdon.funding")
+
+
+@dataclass(frozen=True, slots=True)
+class FundingDeps:
+    """What funding needs from the application."""
+
+    database: Database
+    chain: Chains
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """A transfer to the treasury that a funding is to book. `place` is among the transaction's own logs (SAFETY S34)."""
+
+    transaction_hash: str
+    place: int
+    amount_atomic: int
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRequest:
+    """Points for a program. `id` is the funding's own: asked for twice it happens once."""
+
+    program_id: UUID
+    points: int
+    deposit: Deposit | None = None
+    id: UUID = field(default_factory=uuid7)
+
+
+async def request_funding(session: PlatformSession, request: FundingRequest, now: datetime) -> Funding:
+    """Ask for a funding; `fundings.advance` books it when its tokens are final in the treasury.
+
+    Raises `NoTreasuryError`, `NotMintableError`, `DepositUsedError`, `FundingConflictError`.
+    """
+    program = await session.get_one(Program, request.program_id)
+    asset = await session.get_one(Asset, program.asset_id)
+    treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
+    if treasury is None:
+        raise NoTreasuryError
+    deposit = request.deposit
+    if deposit is None and not asset.mintable:
+        raise NotMintableError
+    inserted = await repository.insert_funding(
+        session,
+        {
+            "id": request.id,
+            "program_id": program.id,
+            "asset_id": asset.id,
+            "kind": FundingKind.MINT if deposit is None else FundingKind.DEPOSIT,
+            "state": FundingState.PENDING,
+            "points": request.points,
+            "amount_atomic": request.points * asset.atomic_per_point,
+            "network": treasury.network,
+            "transaction_hash": None if deposit is None else deposit.transaction_hash,
+            "log_index": None if deposit is None else deposit.place,
+            "created_at": now,
+            "updated_at": now,
+        },
+    )
+    funding = await repository.funding(session, request.id)
+    if funding is None:
+        raise DepositUsedError
+    if (funding.program_id, funding.points) != (program.id, request.points):
+        raise FundingConflictError
+    if inserted and deposit is None:
+        funding.intent_id = await minting.queue_mint(
+            session, asset, to=treasury.address, amount_atomic=funding.amount_atomic, ref=funding.id, work_kind=WORK
+        )
+        await session.flush()
+    await jobs.wake(session, WORK, PLATFORM_PROGRAM_ID)
+    return funding
+
+
+async def find_deposit(deps: FundingDeps, program_id: UUID, transaction_hash: str, points: int | None) -> tuple[Deposit, int]:
+    """The first unused transfer of a transaction to the treasury (of this many points, if given), and its points.
+
+    Raises `NoTreasuryError`, `DepositNotFoundError`, `DepositUsedError`, `DepositAmountError`.
+    """
+    transaction_hash = transaction_hash.lower()
+    async with deps.database.platform() as session:
+        program = await session.get_one(Program, program_id)
+        asset = await session.get_one(Asset, program.asset_id)
+        treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
+        if treasury is None or asset.token_address is None:
+            raise NoTreasuryError
+        if await repository.is_ours(session, treasury.network, transaction_hash):
+            message = "This transaction is our own: what we mint or move ourselves is no deposit."
+            raise DepositNotFoundError(message)
+        used = await repository.places_used(session, treasury.network, transaction_hash)
+    incoming = await tokens.incoming(await deps.chain(treasury.network), transaction_hash, asset.token_address, treasury.address)
+    if incoming is None or not incoming.transfers:
+        raise DepositNotFoundError
+    unused = {place: amount for place, amount in incoming.transfers.items() if place not in used}
+    if not unused:
+        raise DepositUsedError
+    for place, amount in sorted(unused.items()):
+        worth = amount // asset.atomic_per_point
+        if worth > 0 and points in {None, worth}:
+            return Deposit(transaction_hash, place, amount), worth
+    raise DepositAmountError(details={"transfersInPoints": [str(amount // asset.atomic_per_point) for amount in unused.values()]})
+
+
+async def advance(deps: FundingDeps) -> timedelta | None:
+    """Move every pending funding on; when to look again, while something waits that wakes nobody."""
+    async with deps.database.platform() as session:
+        pending = await repository.pending(session)
+    again = False
+    for funding in pending:
+        try:
+            again |= await (_advance_mint if funding.kind == FundingKind.MINT else _advance_deposit)(deps, funding)
+        except ChainUnavailableError as error:
+            log.warning("funding.chain_unavailable", funding=str(funding.id), error=str(error))
+            again = True
+    return _LOOK_AGAIN if again else None
+
+
+async def _advance_mint(deps: FundingDeps, funding: Funding) -> bool:
+    """Whether to look again without being woken."""
+    async with deps.database.platform() as session:
+        intent = None if funding.intent_id is None else await session.get(Intent, funding.intent_id, populate_existing=True)
+    if intent is None:
+        await _fail(deps, funding, "it was never minted")
+        return False
+    match IntentState(intent.state):
+        case IntentState.FINAL:
+            return not await _book(deps, funding, intent.transaction_hash, intent.block_number or 0)
+        case IntentState.FAILED | IntentState.VOID:
+            await _fail(deps, funding, intent.error or "the minting transaction failed on chain")
+        case IntentState.QUEUED if intent.held_back is not None:
+            await _note(deps, funding, f"waiting: {intent.error or intent.held_back}")
+        case _:
+            pass
+    return False
+
+
+async def _advance_deposit(deps: FundingDeps, funding: Funding) -> bool:
+    async with deps.database.platform() as session:
+        asset = await session.get_one(Asset, funding.asset_id)
+        treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
+    if treasury is None or asset.token_address is None or funding.transaction_hash is None or funding.log_index is None:
+        await _fail(deps, funding, "its treasury is gone")
+        return False
+    incoming: Incoming | None = await tokens.incoming(
+        await deps.chain(funding.network), funding.transaction_hash, asset.token_address, treasury.address
+    )
+    if incoming is None:
+        if deps.clock.now() - funding.created_at > _NOT_FOUND_AFTER:
+            await _fail(deps, funding, "its transaction is in no block")
+            return False
+        return True
+    if not incoming.is_final:
+        return True
+    if incoming.transfers.get(funding.log_index, 0) // asset.atomic_per_point != funding.points:
+        await _fail(deps, funding, "its transaction, now final, has no such transfer to the treasury")
+        return False
+    return not await _book(deps, funding, funding.transaction_hash, incoming.block_number)
+
+
+async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | None, block_number: int) -> bool:
+    """Post the funds of a funding whose tokens are final; False if the treasury does not back them (yet)."""
+    async with deps.database.platform() as session:
+        asset = await session.get_one(Asset, funding.asset_id)
+        treasury = await repository_treasuries.treasury_of_asset(session, funding.asset_id)
+    if treasury is None:
+        return False
+    finality = await tokens.finality(await deps.chain(funding.network), asset.token_address or "", treasury.address)
+    if finality.block_number < block_number:
+        return False
+    treasury_id = treasury.id
+
+    async def book(session: PlatformSession) -> bool:
+        # Refreshing locks the treasury, which comes first (SAFETY S15) and puts fundings of an asset one after the other.
+        treasury = await treasury_service.refresh(session, treasury_id, finality)
+        locked = await repository.lock_pending(session, funding.id)
+        if locked is None:
+            return True
+        shortfall = await _unbacked(session, treasury, asset, locked.points)
+        if shortfall > 0:
+            await _tell_stuck(session, locked, shortfall)
+            return False
+        now = deps.clock.now()
+        async with program_scope(session, locked.program_id):
+            await ledger.post(session, locked.program_id, [Movement(PostingKind.FUND, locked.id, asset.id, locked.points)], now)
+        locked.state = FundingState.BOOKED
+        locked.transaction_hash = transaction_hash
+        locked.reason = None
+        locked.updated_at = now
+        await outbox.resolve_alert(session, STUCK_ALERT, str(locked.id))
+        await outbox.append(
+            session,
+            "program.funded",
+            {"funding": str(locked.id), "points": str(locked.points), "transactionHash": transaction_hash},
+            program_id=locked.program_id,
+        )
+        return True
+
+    return await run_in_platform(deps.database, book)
+
+
+async def _unbacked(session: PlatformSession, treasury: Treasury, asset: Asset, points: int) -> int:
+    """By how many atomic units all that programs may give or owe would exceed what the treasury holds (SAFETY S3)."""
+    promised = await repository_treasuries.promised_points(session, asset.id) + points
+    on_the_way = await repository_treasuries.landed_unsettled(session, treasury.id, treasury.balance_block)
+    return promised * asset.atomic_per_point - treasury.balance_final - on_the_way
+
+
+async def _tell_stuck(session: PlatformSession, funding: Funding, shortfall: int) -> None:
+    funding.reason = f"not backed: the treasury holds {shortfall} atomic units too few for all that programs are promised"
+    await outbox.raise_alert(
+        session,
+        STUCK_ALERT,
+        str(funding.id),
+        severity=Severity.CRITICAL,
+        message=f"funding {funding.id} is {funding.reason}",
+        remedy="run guerdon ledger verify; the missing tokens left the treasury outside of Guerdon: send them back",
+        program_id=funding.program_id,
+    )
+
+
+async def _fail(deps: FundingDeps, funding: Funding, reason: str) -> None:
+    async def fail(session: PlatformSession) -> None:
+        locked = await repository.lock_pending(session, funding.id)
+        if locked is not None:
+            locked.state, locked.reason, locked.updated_at = FundingState.FAILED, reason, deps.clock.now()
+            await outbox.append(
+                session, "program.funding_failed", {"funding": str(funding.id), "reason": reason}, program_id=funding.program_id
+            )
+
+    await run_in_platform(deps.database, fail)
+    log.error("funding.failed", funding=str(funding.id), reason=reason)
+
+
+async def _note(deps: FundingDeps, funding: Funding, reason: str) -> None:
+    if funding.reason == reason:
+        return
+
+    async def note(session: PlatformSession) -> None:
+        locked = await repository.lock_pending(session, funding.id)
+        if locked is not None:
+            locked.reason = reason
+
+    await run_in_platform(deps.database, note)
+
+

@@ -1,0 +1,186 @@
+"""Treasuries: making them, what they hold at finality, their approval of the distributor, limits and pauses. Nothing here commits.
+
+What is reserved of a treasury is decided in `payouts/reserving.py`; signing belongs to the engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+from guerdon.chains import contracts
+from guerdon.kit import jobs, outbox
+from guerdon.kit.database import PlatformSession
+from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
+from guerdon.kit.outbox import Severity
+from guerdon.kit.secrets import KeyRing
+from guerdon.ledger.models import Asset
+from guerdon.txmanager import repository, service
+from guerdon.txmanager import repository_treasuries as rows
+from guerdon.txmanager.errors_treasuries import AssetWithoutTokenError, NotDeployedError, TreasuryExistsError, TreasuryNotFoundError
+from guerdon.txmanager.models import FINISHED, Intent, KeyPurpose, Treasury
+
+LOW_BALANCE_ALERT: Final = "treasury.low_balance"
+RESERVE_WORK: Final = "payouts.reserve"
+FREEZE_WORK: Final = "payouts.freeze"
+DISTRIBUTOR: Final = "RewardDistributor"
+UNLIMITED: Final = 2**256 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Finality:
+    """What a treasury held when the chain was last final: atomic units, after block `block_number`."""
+
+    block_number: int
+    balance: int
+
+
+def note_balance(treasury: Treasury, finality: Finality) -> bool:
+    """Take over what the chain says, unless something newer is known; whether the balance rose. The treasury is locked."""
+    if finality.block_number <= treasury.balance_block:
+        return False
+    rose = finality.balance > treasury.balance_final
+    treasury.balance_final = finality.balance
+    treasury.balance_block = finality.block_number
+    return rose
+
+
+async def create_treasury(
+    session: PlatformSession, ring: KeyRing, asset: Asset, *, key_id: UUID | None = None, low_balance: int = 0, now: datetime
+) -> Treasury:
+    """A hot wallet for an asset, with a new key unless one is given, and its approval of the distributor on the way.
+
+    Raises `AssetWithoutTokenError`, `NotDeployedError`, `TreasuryExistsError`.
+    """
+    if asset.network is None or asset.token_address is None:
+        raise AssetWithoutTokenError
+    if await rows.treasury_of_asset(session, asset.id) is not None:
+        raise TreasuryExistsError
+    if key_id is None:
+        key_id = await service.create_key(session, ring, network=asset.network, purpose=KeyPurpose.TREASURY)
+    key = await service.key(session, key_id)
+    treasury = Treasury(
+        id=uuid7(), network=asset.network, asset_id=asset.id, key_id=key_id, address=key.address, low_balance=low_balance,
+        balance_final=0, balance_block=0, reserved=0, period_reserved=0, created_at=now,
+    )  # fmt: skip
+    session.add(treasury)
+    await session.flush()
+    await ensure_approval(session, treasury)
+    return treasury
+
+
+async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Intent:
+    """The approval that lets the distributor take the treasury's tokens: the one on its way, or a new one if that ended badly."""
+    asset = await session.get_one(Asset, treasury.asset_id)
+    distributor = await rows.contract_address(session, treasury.network, DISTRIBUTOR)
+    if asset.token_address is None:
+        raise AssetWithoutTokenError
+    if distributor is None:
+        raise NotDeployedError
+    latest: Intent | None = None
+    number = 0
+    while (known := await repository.intent_by_ref(session, "approve", approval_ref(treasury.id, number))) is not None:
+        latest, number = known, number + 1
+    if latest is not None and latest.state not in FINISHED:
+        return latest
+    intent_id = await service.queue(
+        session,
+        key_id=treasury.key_id,
+        network=treasury.network,
+        kind="approve",
+        to=asset.token_address,
+        data=contracts.approve_call(distributor, UNLIMITED),
+        ref=approval_ref(treasury.id, number),
+        work_kind=FREEZE_WORK,
+    )
+    return await session.get_one(Intent, intent_id)
+
+
+def approval_ref(treasury_id: UUID, number: int) -> UUID:
+    """What the intent of a treasury's first, second, ... approval refers to."""
+    return uuid5(treasury_id, f"approval {number}")
+
+
+async def refresh(session: PlatformSession, treasury_id: UUID, finality: Finality) -> Treasury:
+    """Take over a treasury's balance; programs that wait for it go on if it rose, and an operator hears if it is low."""
+    treasury = await rows.lock_treasury(session, treasury_id)
+    rose = note_balance(treasury, finality)
+    await session.flush()
+    await _tell_if_low(session, treasury)
+    if rose:
+        await wake_waiting(session)
+    return treasury
+
+
+async def _tell_if_low(session: PlatformSession, treasury: Treasury) -> None:
+    free = treasury.balance_final - treasury.reserved
+    if free >= treasury.low_balance:
+        await outbox.resolve_alert(session, LOW_BALANCE_ALERT, str(treasury.id))
+        return
+    await outbox.raise_alert(
+        session,
+        LOW_BALANCE_ALERT,
+        str(treasury.id),
+        severity=Severity.WARNING,
+        message=f"treasury {treasury.address} on {treasury.network} has {free} free atomic units, below {treasury.low_balance}",
+        remedy="fund its programs (guerdon program fund), or send tokens to its address",
+    )
+
+
+async def wake_waiting(session: PlatformSession) -> None:
+    """Let every program whose payouts wait for funds look again now, not at its next turn."""
+    await rows.wake_all(session, RESERVE_WORK)
+
+
+async def find(session: PlatformSession, name: str) -> tuple[Treasury, Asset]:
+    """The treasury of an asset's symbol, or by its id or address. Raises `TreasuryNotFoundError`."""
+    for treasury, asset, _ in await rows.treasuries(session):
+        if name.lower() in {asset.symbol.lower(), str(treasury.id), treasury.address.lower()}:
+            return treasury, asset
+    raise TreasuryNotFoundError
+
+
+async def pause(session: PlatformSession, treasury_id: UUID, reason: str, now: datetime) -> Treasury:
+    """Reserve and freeze nothing more; what is signed already goes on, since it may land at any time."""
+    treasury = await rows.lock_treasury(session, treasury_id)
+    treasury.paused_at, treasury.pause_reason, treasury.resumes_by_itself = treasury.paused_at or now, reason, False
+    await session.flush()
+    return treasury
+
+
+async def pause_until_it_pays(session: PlatformSession, treasury_id: UUID, reason: str, now: datetime) -> None:
+    """The same because nobody can be paid (SAFETY S22): it ends by itself. An operator's pause stands."""
+    treasury = await rows.lock_treasury(session, treasury_id)
+    if treasury.paused_at is None or treasury.resumes_by_itself:
+        treasury.paused_at, treasury.pause_reason, treasury.resumes_by_itself = treasury.paused_at or now, reason, True
+        await session.flush()
+
+
+async def resume(session: PlatformSession, treasury_id: UUID) -> Treasury:
+    """Go on after a pause."""
+    treasury = await rows.lock_treasury(session, treasury_id)
+    treasury.paused_at, treasury.pause_reason, treasury.resumes_by_itself = None, None, False
+    await session.flush()
+    await wake_waiting(session)
+    await jobs.wake(session, FREEZE_WORK, PLATFORM_PROGRAM_ID)
+    return treasury
+
+
+async def limit(
+    session: PlatformSession, treasury_id: UUID, *, amount_atomic: int | None, period_seconds: int | None, low_balance: int | None = None
+) -> Treasury:
+    """At most so many atomic units in so many seconds (both null: no limit), and the balance below which an alert is raised."""
+    treasury = await rows.lock_treasury(session, treasury_id)
+    if amount_atomic is None or period_seconds is None:
+        treasury.period_limit, treasury.period_seconds = None, None
+    else:
+        treasury.period_limit, treasury.period_seconds = amount_atomic, period_seconds
+    treasury.period_started_at, treasury.period_reserved = None, 0
+    if low_balance is not None:
+        treasury.low_balance = low_balance
+    await session.flush()
+    await _tell_if_low(session, treasury)
+    await wake_waiting(session)
+    return treasury
