@@ -15,3 +15,7 @@ class InvalidIdentifierError(GuerdonError, status=400, code="INVALID_IDENTIFIER"
 
 class WalletMismatchError(GuerdonError, status=500, code="WALLET_MISMATCH", title="Internal error"):
     """The wallet derived for this identity is not the one on record, so nothing was signed. Restore the master secret of this deployment."""
+
+
+class MasterSecretError(GuerdonError, status=503, code="MASTER_SECRET", title="Service unavailable"):
+    """The master secret is not the one that wallets were made from; restore the database and the secret key that belong together."""

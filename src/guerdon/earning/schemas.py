@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from guerdon.earning.defaults import DEFAULT_COOLDOWN_HOURS, UNLIMITED
 from guerdon.kit.api import BIGINT_MAX, Line, Prose, Wire, storable
+from guerdon.programs.schemas import BrandId
 
 UNLIMITED_SPELLED: Final = 999_999
 """Existing clients write this for unlimited; it is stored as -1."""
@@ -99,6 +100,7 @@ class Detection(Wire):
 class RuleFields(Wire):
     """What can be said of a rule; what is left out keeps its value, or takes its default in a new rule."""
 
+    brand_id: Annotated[BrandId | None, Field(description="The program, where neither key nor header names it.")] = None
     name: RuleName | None = None
     description: RuleDescription | None = None
     category: Category | None = None

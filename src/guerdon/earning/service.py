@@ -164,7 +164,7 @@ def _reward(rule: Rule) -> int | PerUnit:
 
 
 def _said(fields: RuleFields) -> dict[str, object]:
-    return {name: getattr(fields, name) for name in fields.model_fields_set if name != "event_type"}
+    return {name: getattr(fields, name) for name in fields.model_fields_set if name not in {"event_type", "brand_id"}}
 
 
 async def _asset_id(session: ProgramSession, symbol: str | None) -> UUID:

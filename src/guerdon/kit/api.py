@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,16 +25,21 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from guerdon.kit.clock import Clock
+from guerdon.kit.database import Database
 from guerdon.kit.errors import GuerdonError
 from guerdon.kit.ids import parse_uuid
+from guerdon.kit.money import LARGEST_ATOMIC, LARGEST_POINTS, parse_amount, to_wire
+from guerdon.kit.ratelimit import RateLimiter
+from guerdon.kit.secrets import KeyRing
+from guerdon.settings import Settings
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 200
-BIGINT_MAX = 2**63 - 1
-JSON_SAFE_MAX = 2**53
+BIGINT_MAX = LARGEST_POINTS
 
 
 class InvalidCursorError(GuerdonError, status=400, code="INVALID_CURSOR", title="Invalid cursor"):
@@ -88,24 +92,14 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), 
 """A name or another text of one line."""
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_printable)]
 """A description."""
-def _whole(value: object) -> object:
-    """Numbers beyond 2^53 have lost digits on their way through a browser: those are strings (DESIGN section 4)."""
-    if isinstance(value, str):
-        if re.fullmatch(r"[0-9]{1,78}", value) is None:
-            message = "must be a whole number of at most 78 digits, as a string"
-            raise ValueError(message)
-        return int(value)
-    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) > JSON_SAFE_MAX):
-        message = "must be a decimal string, or a whole number up to 2^53"
-        raise ValueError(message)
-    return value
+def _whole(value: object) -> int:
+    return parse_amount(value, largest=LARGEST_ATOMIC)
 
 
 AtomicText = Annotated[
     int,
     BeforeValidator(_whole),
-    Field(ge=0, lt=10**78),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(to_wire, return_type=str),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,78}$", "examples": ["1000000000000000000"]}),
 ]
 """Atomic units or wei: a decimal string."""
@@ -146,3 +140,23 @@ def page(rows: Sequence[Row], limit: int, key: Callable[[Row], str | UUID]) -> t
     """The first `limit` of `rows`, and the cursor of the next page if the query, asked for `limit + 1`, found more."""
     shown = list(rows[:limit])
     return shown, encode_cursor(str(key(shown[-1]))) if len(rows) > limit else None
+
+
+class Services(Protocol):
+    """What endpoints use of the running application (`app.Runtime`)."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def secrets(self) -> KeyRing: ...
+    @property
+    def limiter(self) -> RateLimiter: ...
+
+
+def services(request: Request) -> Services:
+    """The running application behind a request; a FastAPI dependency."""
+    return request.app.state.runtime

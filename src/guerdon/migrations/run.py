@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -37,6 +38,12 @@ async def revisions(url: str) -> tuple[str | None, str | None]:
             return await connection.run_sync(_current), _script().get_current_head()
     finally:
         await engine.dispose()
+
+
+@cache
+def wanted_revision() -> str | None:
+    """The revision that this code wants."""
+    return _script().get_current_head()
 
 
 def _config() -> Config:

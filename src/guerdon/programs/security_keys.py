@@ -37,7 +37,7 @@ async def add_security_key(session: ScopedSession, ring: KeyRing, program_id: UU
     """A new key that does not expire. The session acts for the program."""
     key_id = uuid7()
     shown = secrets.token_hex(_KEY_BYTES)
-    sealed = ring.encrypt(shown.encode("ascii"), context=_context(program_id, key_id))
+    sealed = ring.encrypt(shown.encode("ascii"), _context(program_id, key_id))
     key = await repository.insert_key(
         session,
         {
@@ -78,7 +78,7 @@ async def signing_keys(session: ScopedSession, ring: KeyRing, program_id: UUID, 
     """The secrets that sign now, newest first, as the bytes that go into the HMAC."""
     keys = await repository.valid_keys(session, program_id, now)
     return [
-        SigningKey(ring.decrypt(key.secret_encrypted, context=_context(program_id, key.id)), key.expires_at)
+        SigningKey(ring.decrypt(key.secret_encrypted, _context(program_id, key.id)), key.expires_at)
         for key in keys
     ]
 
@@ -94,6 +94,6 @@ def _view(key: ProgramKey) -> SecurityKeyView:
     return SecurityKeyView(id=key.id, hint=key.hint, created_at=key.created_at, expires_at=key.expires_at)
 
 
-def _context(program_id: UUID, key_id: UUID) -> str:
+def _context(program_id: UUID, key_id: UUID) -> bytes:
     # Bound to its row: a ciphertext copied to another program's row does not open.
-    return f"program key {program_id} {key_id}"
+    return f"program key {program_id} {key_id}".encode("ascii")

@@ -136,3 +136,22 @@ async def program_view(session: ScopedSession, program: Program) -> ProgramView:
             "domains": [domain.domain for domain in domains],
         }
     )
+
+
+async def changed_program_view(
+    session: ScopedSession, operator: Operator, program_id: UUID, change: ProgramChange, *, development: bool
+) -> ProgramView:
+    """`change_program`, and the program as it is shown then."""
+    program = await change_program(session, operator, program_id, change, development=development)
+    return await program_view(session, program)
+
+
+async def add_domain_view(
+    session: ScopedSession, program_id: UUID, domain: str, now: datetime, *, development: bool
+) -> ProgramView:
+    """`add_domain`, and the program as it is shown then."""
+    await add_domain(session, program_id, domain, now, development=development)
+    program = await repository.program_by_id(session, program_id)
+    if program is None:
+        raise ProgramNotFoundError
+    return await program_view(session, program)

@@ -1,0 +1,200 @@
+"""The one place that wires everything together: what is opened, which endpoints are served, what a worker does.
+
+    open_runtime(settings)      what every process needs: database, secrets, wallets, chains
+    create_app(settings, role)  the web application: event intake in front, everything else behind it
+    run_worker(runtime, stop)   the jobs, and the engines that send chain transactions
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from guerdon import __version__, operations
+from guerdon.accounts.master_secret import open_wallets
+from guerdon.accounts.wallets import BuiltInWallets
+from guerdon.earning import routes as earning
+from guerdon.kit.clock import Clock, SystemClock
+from guerdon.kit.database import Database
+from guerdon.kit.metrics import Gauges
+from guerdon.kit.openapi import document
+from guerdon.kit.ratelimit import RateLimiter
+from guerdon.kit.secrets import KeyRing, key_ring
+from guerdon.kit.web import RequestLog, render_errors
+from guerdon.notices import routes as notices
+from guerdon.programs import routes as programs
+from guerdon.programs import routes_admin_keys as admin_keys
+from guerdon.settings import Settings
+
+log = structlog.get_logger("guerdon.app")
+
+
+class StartupError(Exception):
+    """The application can't start; says why and what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{message}; {remedy}")
+
+
+class WebRole(StrEnum):
+    """What one web process serves (DESIGN section 8); each can have a host name of its own."""
+
+    ALL = "all"
+    EVENTS = "events"
+    """Event intake and look-ups."""
+    ADMIN = "admin"
+    """`/api/admin`."""
+
+
+class Draining(Protocol):
+    """Tells whether the process is about to end."""
+
+    @property
+    def begun(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotDraining:
+    """Of a process that nobody has asked to end."""
+
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a running process has open; passed to whoever needs it, never looked up."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    secrets: KeyRing
+    wallets: BuiltInWallets
+    limiter: RateLimiter
+    gauges: Gauges
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Runtime]:
+    """Open what every process needs, and close it at the end.
+
+    Waits a minute for the database to answer and to be migrated. Raises `StartupError`, `DatabaseUnavailableError`,
+    `SchemaError`, `MasterSecretError` (another secret key than this database was made with).
+    """
+    if settings.database_url is None:
+        message = "no database is given"
+        raise StartupError(message, "set DATABASE_URL, or start everything on this machine with `guerdon up`")
+    present = clock or SystemClock()
+    ring = key_ring(settings)
+    database = Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        hot_pool_size=settings.database_hot_pool_size,
+    )
+    limiter = RateLimiter(None if settings.redis_url is None else settings.redis_url.get_secret_value())
+    gauges = Gauges()
+    operations.ask_gauges(gauges, database)
+    try:
+        await operations.wait_for_schema(database)
+        async with database.platform() as session:
+            wallets = await open_wallets(session, ring, present.now())
+        yield Runtime(settings, present, database, ring, wallets, limiter, gauges)
+    finally:
+        await limiter.close()
+        await database.close()
+
+
+def routers(role: WebRole) -> list[APIRouter]:
+    """The routers of a role, in the order in which the document lists them."""
+    administration = [programs.router, earning.router, admin_keys.router, notices.router]
+    match role:
+        case WebRole.ALL | WebRole.ADMIN:
+            return administration
+        case WebRole.EVENTS:
+            return []
+
+
+def api(role: WebRole = WebRole.ALL) -> FastAPI:
+    """The framework's part of the application, connected to nothing yet."""
+    app = FastAPI(
+        title="Guerdon",
+        version=__version__,
+        description="Rewards people with tokens. docs/api.md has a guide, docs/errors.md every error.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in routers(role):
+        app.include_router(router)
+    app.include_router(operations.router)
+    render_errors(app)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        """This document."""
+        return JSONResponse(openapi_document(role))
+
+    return app
+
+
+def openapi_document(role: WebRole = WebRole.ALL) -> dict[str, Any]:
+    """The OpenAPI document of a role; starts and connects to nothing."""
+    return document(api(role))
+
+
+class Application:
+    """The ASGI application of a web process. The server starts it by its lifespan; a test enters `running()`."""
+
+    def __init__(
+        self, settings: Settings, role: WebRole = WebRole.ALL, *, draining: Draining | None = None, clock: Clock | None = None
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._api = api(role)
+        self._api.state.draining = draining or NotDraining()
+        self._behind: ASGIApp = RequestLog(self._api)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Runtime]:
+        """Open the runtime, answer requests, close it."""
+        async with open_runtime(self._settings, clock=self._clock) as runtime:
+            self._api.state.runtime = runtime
+            yield runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(self.running, receive, send)
+        else:
+            await self._behind(scope, receive, send)
+
+
+async def _lifespan(running: Callable[[], Any], receive: Receive, send: Send) -> None:
+    """ASGI's protocol for starting and stopping, around `running`."""
+    await receive()
+    started = False
+    try:
+        async with running():
+            started = True
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+    except BaseException as error:
+        log.exception("shutdown_failed" if started else "startup_failed")
+        await send({"type": f"lifespan.{'shutdown' if started else 'startup'}.failed", "message": str(error)})
+        raise
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: Settings, *, role: WebRole = WebRole.ALL, draining: Draining | None = None) -> Application:
+    """The web application; nothing is opened before its lifespan begins. `draining` turns readiness off before the end."""
+    return Application(settings, role, draining=draining)
