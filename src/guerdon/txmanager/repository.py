@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, literal, select, tuple_, update
+from sqlalchemy import func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from guerdon.kit.database import ScopedSession
@@ -37,6 +37,16 @@ class InFlight:
     def is_dying(self) -> bool:
         """Has an operator asked to kill it, and is the self-transfer signed?"""
         return self.newest.kills
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """How many intents of a network are in a state, and for how long the oldest has been."""
+
+    network: str
+    state: str
+    count: int
+    oldest_seconds: float
 
 
 # ---- queueing and reading -----------------------------------------------------------------------------------------
@@ -75,15 +85,40 @@ async def attempts(session: ScopedSession, intent_id: UUID) -> list[Attempt]:
     return list(await session.scalars(select(Attempt).where(Attempt.intent_id == intent_id).order_by(Attempt.number)))
 
 
+async def unfinished(session: ScopedSession) -> list[StateCount]:
+    """Counts and ages of unfinished intents, by network and state; for gauges."""
+    age = func.extract("epoch", func.clock_timestamp() - func.min(Intent.updated_at))
+    rows = await session.execute(
+        select(Intent.network, Intent.state, func.count(), age)
+        .where(Intent.state.not_in(FINISHED))
+        .group_by(Intent.network, Intent.state)
+    )
+    return [StateCount(network, state, count, float(seconds)) for network, state, count, seconds in rows.tuples()]
+
+
+async def latest(session: ScopedSession, key_id: UUID, limit: int) -> list[Intent]:
+    """The newest intents of a key."""
+    return list(await session.scalars(select(Intent).where(Intent.key_id == key_id).order_by(Intent.id.desc()).limit(limit)))
+
+
+async def retry_now(session: ScopedSession, intent_id: UUID) -> bool:
+    """Have a held-back intent looked at at once."""
+    return await _move(session, intent_id, (IntentState.QUEUED,), held_until=None)
+
+
+async def give_known_nonce(session: ScopedSession, network: str, key_id: UUID, nonce: int, intent_id: UUID) -> None:
+    """Record a nonce that the chain shows to be an intent's; one that was bound stays as it is."""
+    row = {"network": network, "key_id": key_id, "nonce": nonce, "intent_id": intent_id}
+    await session.execute(upsert(Nonce).values(**row, bound_at=func.clock_timestamp()).on_conflict_do_nothing())
+
+
 # ---- what is to be done for a key -----------------------------------------------------------------------------------
 
 
 async def count_states(session: ScopedSession, key_id: UUID) -> dict[IntentState, int]:
     """How many unfinished intents a key has in each state."""
     rows = await session.execute(
-        select(Intent.state, func.count())
-        .where(Intent.key_id == key_id, Intent.state.not_in(FINISHED))
-        .group_by(Intent.state)
+        select(Intent.state, func.count()).where(Intent.key_id == key_id, Intent.state.not_in(FINISHED)).group_by(Intent.state)
     )
     return {IntentState(state): count for state, count in rows.tuples()}
 
@@ -147,8 +182,12 @@ async def stored_from(session: ScopedSession, key_id: UUID, nonce: int) -> list[
 
 async def hashes_from(session: ScopedSession, key_id: UUID, nonce: int) -> set[str]:
     """Every transaction hash that was ever signed, or adopted, for a key from `nonce` on."""
-    signed = select(Attempt.hash).join(Intent, Intent.id == Attempt.intent_id).where(Intent.key_id == key_id, Attempt.nonce >= nonce)
-    adopted = select(Intent.transaction_hash).where(Intent.key_id == key_id, Intent.nonce >= nonce, Intent.transaction_hash.is_not(None))
+    signed = (
+        select(Attempt.hash).join(Intent, Intent.id == Attempt.intent_id).where(Intent.key_id == key_id, Attempt.nonce >= nonce)
+    )
+    adopted = select(Intent.transaction_hash).where(
+        Intent.key_id == key_id, Intent.nonce >= nonce, Intent.transaction_hash.is_not(None)
+    )
     return {value for value in await session.scalars(signed.union(adopted)) if value is not None}
 
 
@@ -169,7 +208,9 @@ async def bind(session: ScopedSession, intent: Intent, nonce: int, gas_limit: in
     if moved is None:
         return False
     await session.execute(
-        insert(Nonce).values(network=intent.network, key_id=intent.key_id, nonce=nonce, intent_id=intent.id, bound_at=func.clock_timestamp())
+        insert(Nonce).values(
+            network=intent.network, key_id=intent.key_id, nonce=nonce, intent_id=intent.id, bound_at=func.clock_timestamp()
+        )
     )
     return True
 
@@ -189,7 +230,10 @@ async def hold_back(session: ScopedSession, intent_id: UUID, reason: HeldBack, e
 
 async def newest_number(session: ScopedSession, intent_id: UUID) -> int:
     """The number of the last stored attempt; 0 if there is none."""
-    return await session.scalar(select(func.coalesce(func.max(Attempt.number), literal(0))).where(Attempt.intent_id == intent_id)) or 0
+    return (
+        await session.scalar(select(func.coalesce(func.max(Attempt.number), literal(0))).where(Attempt.intent_id == intent_id))
+        or 0
+    )
 
 
 async def insert_attempt(session: ScopedSession, values: dict[str, Any]) -> None:
@@ -244,9 +288,7 @@ async def mark_not_included(session: ScopedSession, intent_id: UUID) -> bool:
 
 async def mark_void(session: ScopedSession, intent_id: UUID, error: str, from_states: Sequence[IntentState]) -> bool:
     """It can never land: another transaction is final at its nonce, or it never had one."""
-    return await _move(
-        session, intent_id, from_states, state=IntentState.VOID, error=error, held_back=None, held_until=None
-    )
+    return await _move(session, intent_id, from_states, state=IntentState.VOID, error=error, held_back=None, held_until=None)
 
 
 async def mark_unknown(session: ScopedSession, intent_id: UUID, error: str) -> bool:
@@ -292,14 +334,6 @@ async def overdue(session: ScopedSession, key_id: UUID, seconds: float) -> list[
             )
         )
     )
-
-
-async def nonce_owners(session: ScopedSession, key_id: UUID, nonces: Sequence[int]) -> dict[int, UUID]:
-    """Which intents these nonces were given to."""
-    rows = await session.execute(
-        select(Nonce.nonce, Nonce.intent_id).where(tuple_(Nonce.key_id, Nonce.nonce).in_([(key_id, n) for n in nonces]))
-    )
-    return dict(rows.tuples().all())
 
 
 async def _move(session: ScopedSession, intent_id: UUID, from_states: Sequence[IntentState], **values: Any) -> bool:

@@ -1,0 +1,249 @@
+"""The life of one leased key: its steps in order, again and again, until the lease ends or the worker stops.
+
+    check      the right chain and database; nothing unknown on the chain; send again what it lost     recovery.py
+    bind       simulate queued intents, give them nonces, commit                                       binding.py
+    sign       sign what has a nonce, store the bytes, commit                                          signing.py
+    send       hand stored bytes to a node                                                             sending.py
+    look       included, final, reorganised, killed                                                    watching.py
+    settle     nonces that were used from outside                                                      foreign.py
+    replace    raise fees, kill on request, send again what a pool dropped                             signing.py, sending.py
+
+Each step reads what there is to do from the database, so that any of them may be the last one before a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import structlog
+
+from guerdon.chains.port import ChainUnavailableError
+from guerdon.txmanager import alerts, metrics, repository, repository_keys
+from guerdon.txmanager.binding import Binding, bind_queued
+from guerdon.txmanager.context import KeyContext
+from guerdon.txmanager.errors import (
+    AttemptRaceError,
+    DeploymentMismatchError,
+    LeaseLostError,
+    NetworkNotFoundError,
+    WrongChainError,
+)
+from guerdon.txmanager.foreign import explain_counter, settle_used
+from guerdon.txmanager.funds import resume_when_funded
+from guerdon.txmanager.models import IntentState
+from guerdon.txmanager.recovery import check_key
+from guerdon.txmanager.sending import send_again, send_signed
+from guerdon.txmanager.signing import replace_overdue, sign_bound
+from guerdon.txmanager.verdicts import Block
+from guerdon.txmanager.watching import Look, give_up_waiting, look
+
+FATAL = (WrongChainError, DeploymentMismatchError, NetworkNotFoundError)
+"""Nothing may be sent until an operator has acted: these end the engine."""
+_LOOKS_A_HEAD = 4
+"""Signed to final takes three looks at one head at most: included, final, nothing new."""
+_STALE_HEAD_BLOCKS = 5
+_log = structlog.stdlib.get_logger("guerdon.txmanager")
+
+
+class KeyLoop:
+    """Works for one key under one lease."""
+
+    def __init__(self, work: KeyContext, accept: Callable[[], Awaitable[object]]) -> None:
+        """`accept` proves that chain and database are the right ones; it is asked again after every outage."""
+        self.work = work
+        self._accept = accept
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._checked = False
+        self._in_flight = False
+        self._head: Block | None = None
+        self._head_seen_at = 0.0
+        self._resent_at_block = 0
+        self._submit_due_at = 0.0
+        self._funds_due_at = 0.0
+        self._explained: set[tuple[UUID, int]] = set()
+        self._refused: dict[UUID, tuple[float, float]] = {}
+        """Intents whose bytes a node did not take: when to try again, and the delay after that."""
+        self._trouble = _Trouble(work)
+
+    def wake(self) -> None:
+        """There may be something to do now."""
+        self._submit_due_at = 0.0
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the present step."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until stopped, or until another worker has the key."""
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                await self._turn()
+                await self._trouble.over()
+                delay = self._pause_seconds()
+            except LeaseLostError:
+                _log.warning("txmanager.lease_lost", address=self.work.address, epoch=self.work.lease.epoch)
+                return
+            except AttemptRaceError:
+                delay = 0.0
+            except FATAL:
+                raise
+            except Exception as error:  # noqa: BLE001 - an error is no proof of anything: try again, and tell an operator
+                self._checked = False
+                delay = await self._trouble.note(error)
+            await self._rest(delay)
+
+    async def _turn(self) -> None:
+        if not self._checked:
+            await self._check()
+        if time.monotonic() >= self._submit_due_at:
+            await self._submit()
+        if self._in_flight:
+            await self._follow()
+
+    async def _check(self) -> None:
+        await self._accept()
+        await check_key(self.work)
+        self._checked = True
+        self._head = None
+        self._in_flight = True
+
+    async def _submit(self) -> None:
+        """Bind, sign and send what there is."""
+        self._submit_due_at = time.monotonic() + self.work.terms.idle_poll_seconds
+        async with self.work.database.platform() as session:
+            key = await repository_keys.key(session, self.work.key_id)
+            states = await repository.count_states(session, self.work.key_id)
+        if key is None:
+            return
+        if key.paused_at is not None and key.resumes_by_itself and time.monotonic() >= self._funds_due_at:
+            self._funds_due_at = time.monotonic() + self.work.terms.funds_check_seconds
+            await resume_when_funded(self.work)
+        if states.get(IntentState.QUEUED):
+            binding = await bind_queued(self.work)
+            if binding is Binding.COUNTER_BEHIND:
+                await explain_counter(self.work)
+            if binding is Binding.BOUND:
+                states[IntentState.BOUND] = 1
+        if states.get(IntentState.BOUND) and await sign_bound(self.work):
+            states[IntentState.SIGNED] = 1
+        if states.get(IntentState.SIGNED):
+            await self._send()
+        self._in_flight = any(states.get(state) for state in (IntentState.BOUND, *repository.WATCHED))
+
+    async def _send(self) -> None:
+        now = time.monotonic()
+        waiting = frozenset(intent_id for intent_id, (due_at, _) in self._refused.items() if due_at > now)
+        refused = {one.intent.id for one in await send_signed(self.work, waiting)}
+        for intent_id in set(self._refused) - refused - waiting:
+            del self._refused[intent_id]
+        for intent_id in refused:
+            _, delay = self._refused.get(intent_id, (0.0, self.work.block_seconds / 2))
+            self._refused[intent_id] = (now + delay, min(2 * delay, self.work.terms.max_backoff_seconds))
+
+    async def _follow(self) -> None:
+        """Look, if there is a new head or none for too long, and act on what is seen."""
+        head = await self.work.chain.head()
+        now = time.monotonic()
+        stale = now - self._head_seen_at > max(10, _STALE_HEAD_BLOCKS * self.work.block_seconds)
+        if self._head is not None and head.hash == self._head.hash and not stale:
+            return
+        seen = await self._look_until_nothing_changes()
+        self._head, self._head_seen_at = head, now
+        if seen is not None:
+            await replace_overdue(self.work, seen.seen)
+            await self._send_again_if_due(seen, stale=stale)
+            await give_up_waiting(self.work)
+        await self._submit()
+
+    async def _look_until_nothing_changes(self) -> Look | None:
+        result: Look | None = None
+        for _ in range(_LOOKS_A_HEAD):
+            result = await look(self.work)
+            if result is None:
+                break
+            new = [one for one in result.used if (one.intent.id, one.nonce) not in self._explained]
+            await settle_used(self.work, new)
+            self._explained.update((one.intent.id, one.nonce) for one in new)
+            if not result.changed:
+                break
+        return result
+
+    async def _send_again_if_due(self, result: Look, *, stale: bool) -> None:
+        height, patience = result.seen.head.number, self.work.terms.resend_after_blocks
+        due = result.longest_wait_blocks >= patience and height - self._resent_at_block >= patience
+        if due or (stale and result.longest_wait_blocks >= 0):
+            self._resent_at_block = height
+            await send_again(self.work)
+
+    def _pause_seconds(self) -> float:
+        if self._in_flight:
+            return self.work.terms.poll_seconds(self.work.network.block_time_ms)
+        return self.work.terms.idle_poll_seconds
+
+    async def _rest(self, seconds: float) -> None:
+        if self._stopping or seconds <= 0:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+
+class _Trouble:
+    """How long a key's work has failed, how long to wait before the next try, and when to tell an operator."""
+
+    def __init__(self, work: KeyContext) -> None:
+        self._work = work
+        self._since: float | None = None
+        self._delay = 0.0
+        self._told = False
+
+    async def note(self, error: Exception) -> float:
+        """The seconds to wait after one more failure."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        self._delay = min(self._work.terms.max_backoff_seconds, max(0.2, 2 * self._delay))
+        silent = isinstance(error, ChainUnavailableError)
+        metrics.count_failure(self._work.network.name, "chain" if silent else "other")
+        _log.warning(
+            "txmanager.step_failed", address=self._work.address, network=self._work.network.name,
+            error=f"{type(error).__name__}: {error}", retry_in_seconds=self._delay, exc_info=not silent,
+        )  # fmt: skip
+        if now - self._since >= self._work.terms.alert_after_seconds:
+            await self._tell(error, now - self._since, silent=silent)
+        return self._delay
+
+    async def over(self) -> None:
+        """A turn went well."""
+        if self._since is None:
+            return
+        if self._told:
+            async with self._work.database.platform() as session:
+                await alerts.network_answers(session, self._work.network.name)
+                key = await repository_keys.key(session, self._work.key_id)
+                if key is not None:
+                    await alerts.key_works(session, key)
+        self._since, self._delay, self._told = None, 0.0, False
+
+    async def _tell(self, error: Exception, seconds: float, *, silent: bool) -> None:
+        described = f"{type(error).__name__}: {error}"[:500]
+        try:
+            async with self._work.database.platform() as session:
+                if silent:
+                    await alerts.network_silent(session, self._work.network.name, seconds, described)
+                else:
+                    key = await repository_keys.key(session, self._work.key_id)
+                    if key is not None:
+                        await alerts.key_failing(session, key, seconds, described)
+        except Exception as failure:  # noqa: BLE001 - where the database is what fails, the log has to do
+            _log.warning("txmanager.alert_not_written", error=str(failure))
+            return
+        self._told = True

@@ -1,0 +1,72 @@
+"""What an engine makes sure of before it sends anything: the right chain, the right database, and no transactions of the
+key that the database does not know; and what it sends again because the chain lost it (SAFETY S21, S27).
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+
+from guerdon.kit.database import Database
+from guerdon.txmanager import alerts, foreign, repository_keys, sending
+from guerdon.txmanager.chain import Chain
+from guerdon.txmanager.context import KeyContext
+from guerdon.txmanager.errors import DeploymentMismatchError, NetworkNotFoundError, WrongChainError
+from guerdon.txmanager.models import Network
+
+_log = structlog.stdlib.get_logger("guerdon.txmanager")
+
+
+async def accepted_network(database: Database, chain: Chain, name: str, deployment_id: UUID) -> Network:
+    """The network's row, once chain and deployment are proven to be the right ones; else raises what is wrong."""
+    chain_id, genesis_hash = await chain.identity()
+    async with database.platform() as session:
+        network = await repository_keys.network(session, name)
+        deployment = await repository_keys.deployment(session)
+        if network is None:
+            raise NetworkNotFoundError(f"no network is called {name}")
+        if deployment is None or deployment.id != deployment_id:
+            raise DeploymentMismatchError(
+                details={"settings": str(deployment_id), "database": None if deployment is None else str(deployment.id)}
+            )
+        _compare(network, chain_id, genesis_hash)
+        if network.genesis_hash is None:
+            await repository_keys.record_genesis(session, name, genesis_hash)
+        await alerts.network_accepted(session, name)
+    return network
+
+
+def _compare(network: Network, chain_id: int, genesis_hash: str) -> None:
+    if network.chain_id != chain_id:
+        raise WrongChainError(
+            f"the RPC address of {network.name} answers for chain {chain_id}, not {network.chain_id}: correct the address, "
+            "or the network's chain id"
+        )
+    if network.genesis_hash is not None and network.genesis_hash != genesis_hash:
+        raise WrongChainError(
+            f"{network.name} begins with block {genesis_hash} and was used with one that begins with {network.genesis_hash}: "
+            "point its RPC address at the old chain (a local chain and the database belong to one data directory: restore both, "
+            "or begin with an empty one)"
+        )
+
+
+async def check_key(work: KeyContext) -> None:
+    """On start and on gaining a lease: pause the key if the chain knows transactions of it that the database does not;
+    send again what the chain lost.
+    """
+    count, balance = await work.chain.nonce_and_balance(work.address)
+    # The database is read after the chain: a nonce used on the chain was committed here before.
+    async with work.write() as (session, key):
+        await repository_keys.note_native_balance(session, key.id, balance)
+        if count > key.next_nonce:
+            reason = (
+                f"the chain counts {count} transactions of {key.address}, the database {key.next_nonce}: "
+                "the database is older than the chain, or somebody else uses this key"
+            )
+            await foreign.pause(session, key, reason)
+            return
+    if count < key.next_nonce:
+        sent = await sending.send_stored_from(work, count)
+        if sent:
+            _log.warning("txmanager.sent_again_after_start", address=work.address, from_nonce=count, transactions=sent)

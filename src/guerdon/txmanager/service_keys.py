@@ -1,0 +1,162 @@
+"""Use cases for networks, signing keys and the deployment: set up, create, import, pause, resume, and what a key sent that
+this database does not know. Transactions: `service.py`.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from guerdon.kit.database import Database, PlatformSession, ScopedSession
+from guerdon.kit.ids import uuid7
+from guerdon.txmanager import alerts, outgoing, repository, repository_keys
+from guerdon.txmanager.chain import Chain, OutgoingTransaction
+from guerdon.txmanager.errors import DeploymentMismatchError, KeyExistsError, KeyNotFoundError, NetworkNotFoundError
+from guerdon.txmanager.models import IntentState, Key, KeyPurpose, Network
+from guerdon.txmanager.signer import SealedKey, Signer
+from guerdon.txmanager.terms import EngineTerms
+
+
+async def set_network(
+    session: PlatformSession,
+    *,
+    name: str,
+    chain_id: int,
+    block_time_ms: int,
+    explorer_url: str | None = None,
+    max_fee_per_gas: int | None = None,
+) -> None:
+    """Add a network, or change its block time, explorer and fee cap (wei). The chain of a network never changes."""
+    existing = await repository_keys.network(session, name)
+    if existing is not None and existing.chain_id != chain_id:
+        raise NetworkNotFoundError(f"{name} is chain {existing.chain_id}; give chain {chain_id} a name of its own")
+    values = {"name": name, "chain_id": chain_id, "block_time_ms": block_time_ms, "explorer_url": explorer_url}
+    await repository_keys.upsert_network(session, {**values, "max_fee_per_gas": max_fee_per_gas})
+
+
+async def network(session: ScopedSession, name: str) -> Network:
+    """A network by name; raises `NetworkNotFoundError`."""
+    found = await repository_keys.network(session, name)
+    if found is None:
+        raise NetworkNotFoundError
+    return found
+
+
+async def name_deployment(session: PlatformSession, deployment_id: UUID) -> None:
+    """Write the settings' deployment into an empty database; raises `DeploymentMismatchError` if it is another's."""
+    await repository_keys.insert_deployment(session, deployment_id)
+    found = await repository_keys.deployment(session)
+    if found is None or found.id != deployment_id:
+        raise DeploymentMismatchError(
+            details={"settings": str(deployment_id), "database": None if found is None else str(found.id)}
+        )
+
+
+async def create_key(session: PlatformSession, signer: Signer, network_name: str, purpose: KeyPurpose) -> Key:
+    """Make a new key, sealed before it is stored."""
+    key_id = uuid7()
+    return await _store(session, key_id, network_name, purpose, signer.generate(key_id, network_name), next_nonce=0)
+
+
+async def import_key(
+    session: PlatformSession,
+    signer: Signer,
+    network_name: str,
+    purpose: KeyPurpose,
+    *,
+    private_key: str,
+    next_nonce: int,
+) -> Key:
+    """Store an existing key (hexadecimal). `next_nonce` is its counter at the head of the chain, read by the caller just before:
+    what it sent until now is taken as known, what it sends from elsewhere from now on is not (SAFETY S21).
+
+    Raises `InvalidKeyError` and `KeyExistsError`.
+    """
+    key_id = uuid7()
+    sealed = signer.seal(key_id, network_name, private_key)
+    return await _store(session, key_id, network_name, purpose, sealed, next_nonce=next_nonce)
+
+
+async def _store(
+    session: PlatformSession, key_id: UUID, network_name: str, purpose: KeyPurpose, sealed: SealedKey, *, next_nonce: int
+) -> Key:
+    await network(session, network_name)
+    values = {"id": key_id, "network": network_name, "purpose": purpose, "next_nonce": next_nonce}
+    secret = {"address": sealed.address, "secret_encrypted": sealed.secret_encrypted}
+    if await repository_keys.insert_key(session, {**values, **secret}) is None:
+        raise KeyExistsError(details={"network": network_name, "address": sealed.address})
+    await repository_keys.notify(session, network_name)
+    return await key(session, key_id)
+
+
+async def key(session: PlatformSession, key_id: UUID) -> Key:
+    """A key by id; raises `KeyNotFoundError`."""
+    found = await repository_keys.key(session, key_id)
+    if found is None:
+        raise KeyNotFoundError
+    return found
+
+
+async def key_by_address(session: PlatformSession, network_name: str, address: str) -> Key:
+    """A key by its address, in any case; raises `KeyNotFoundError`."""
+    for found in await repository_keys.keys(session, network_name):
+        if found.address.lower() == address.lower():
+            return found
+    raise KeyNotFoundError(f"{network_name} has no key with address {address}")
+
+
+async def pause_key(session: PlatformSession, key_id: UUID, reason: str) -> None:
+    """Stop a key from signing; what it signed before is still watched, and sent again where needed."""
+    found = await repository_keys.lock_key(session, key_id)
+    if found is None:
+        raise KeyNotFoundError
+    await repository_keys.pause(session, key_id, reason, resumes_by_itself=False)
+
+
+async def resume_key(session: PlatformSession, key_id: UUID, *, next_nonce: int | None = None) -> None:
+    """Let a key sign again, by an operator's decision.
+
+    `next_nonce` is the key's counter at the finalized block: it says that the operator has looked at everything the key
+    sent until then (`unknown_outgoing`), and moves the counter forward. Without it a key whose chain is ahead of the database pauses again.
+    """
+    found = await repository_keys.lock_key(session, key_id)
+    if found is None:
+        raise KeyNotFoundError
+    if next_nonce is not None:
+        await repository_keys.advance_counter(session, key_id, next_nonce)
+    await repository_keys.resume(session, key_id, only_by_itself=False)
+    await alerts.key_resumed(session, found)
+    await repository_keys.notify(session, str(key_id))
+
+
+async def rewrap_keys(session: PlatformSession, signer: Signer) -> int:
+    """Seal every key under the current master key; how many were under another. The keys themselves never change."""
+    changed = 0
+    for one in await repository_keys.keys(session):
+        sealed = signer.rewrap(one)
+        if sealed != one.secret_encrypted:
+            await repository_keys.store_sealed(session, one.id, sealed)
+            changed += 1
+    return changed
+
+
+async def unknown_outgoing(
+    database: Database, chain: Chain, key_id: UUID, terms: EngineTerms | None = None
+) -> list[OutgoingTransaction]:
+    """What a key sent, final on chain, that this database does not know; in nonce order. Changes nothing.
+
+    Their owners import what they recognise (`service.adopt`, payouts by batch id), then an operator resumes the key.
+    Raises `ChainUnavailableError`, also where the node keeps neither old state nor old blocks to find them in.
+    """
+    terms = terms or EngineTerms()
+    async with database.platform() as session:
+        found = await key(session, key_id)
+        unknown = await repository.in_flight(session, key_id, (IntentState.UNKNOWN,))
+        known = await repository.hashes_from(session, key_id, 0)
+    final_block = await chain.finalized()
+    final_count = await chain.final_nonce(found.address, final_block)
+    nonces = sorted({*range(found.next_nonce, final_count), *(one.nonce for one in unknown if one.nonce < final_count)})
+    transactions = [
+        await outgoing.find_by_nonce(chain, found.address, nonce, final_block=final_block, scan_blocks=terms.scan_blocks)
+        for nonce in nonces
+    ]
+    return [transaction for transaction in transactions if transaction is not None and transaction.hash not in known]

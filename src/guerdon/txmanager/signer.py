@@ -1,0 +1,109 @@
+"""Where private keys of the platform live: made, sealed and used here, and nowhere else. They are never logged or returned."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from guerdon.chains.signing import address_of, sign_transaction
+from guerdon.kit.secrets import KeyRing
+from guerdon.txmanager.chain import Payload
+from guerdon.txmanager.errors import InvalidKeyError
+from guerdon.txmanager.fees import Fees
+from guerdon.txmanager.models import Key
+
+_SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedTransaction:
+    """An EIP-1559 transaction, complete but for the signature."""
+
+    chain_id: int
+    nonce: int
+    payload: Payload
+    gas_limit: int
+    fees: Fees
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """The bytes that may be sent, and the hash they will be known by (lower case)."""
+
+    raw: bytes
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """A private key as it is stored."""
+
+    address: str
+    secret_encrypted: bytes
+
+
+class Signer:
+    """Signs with keys that are sealed under the platform's key ring."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    def generate(self, key_id: UUID, network: str) -> SealedKey:
+        """A new key, sealed for its row."""
+        while True:
+            secret = randomness.token_bytes(_KEY_BYTES)
+            if _is_valid(secret):
+                return self._seal(key_id, network, secret)
+
+    def seal(self, key_id: UUID, network: str, private_key: str) -> SealedKey:
+        """An existing key (hexadecimal), sealed for its row; raises `InvalidKeyError`."""
+        try:
+            secret = bytes.fromhex(private_key.strip().removeprefix("0x"))
+        except ValueError:
+            raise InvalidKeyError from None
+        if not _is_valid(secret):
+            raise InvalidKeyError
+        return self._seal(key_id, network, secret)
+
+    def rewrap(self, key: Key) -> bytes:
+        """The same key under the ring's current master key."""
+        return self._ring.rewrap(key.secret_encrypted, _context(key.id, key.network, key.address))
+
+    def sign_all(self, key: Key, transactions: Sequence[UnsignedTransaction]) -> list[SignedTransaction]:
+        """Sign with a key; raises if what is stored is not the key of its address."""
+        secret = self._ring.decrypt(key.secret_encrypted, _context(key.id, key.network, key.address))
+        if address_of(secret) != key.address:
+            message = f"the stored secret of key {key.id} belongs to another address"
+            raise InvalidKeyError(message)
+        return [_sign(secret, transaction) for transaction in transactions]
+
+    def _seal(self, key_id: UUID, network: str, secret: bytes) -> SealedKey:
+        address = address_of(secret)
+        return SealedKey(address, self._ring.encrypt(secret, _context(key_id, network, address)))
+
+
+def _sign(secret: bytes, transaction: UnsignedTransaction) -> SignedTransaction:
+    raw, transaction_hash = sign_transaction(
+        secret,
+        chain_id=transaction.chain_id,
+        nonce=transaction.nonce,
+        to=transaction.payload.to,
+        data=transaction.payload.data,
+        value=transaction.payload.value_wei,
+        gas_limit=transaction.gas_limit,
+        max_fee_per_gas=transaction.fees.max_fee_per_gas,
+        max_priority_fee_per_gas=transaction.fees.max_priority_fee_per_gas,
+    )
+    return SignedTransaction(raw, transaction_hash)
+
+
+def _context(key_id: UUID, network: str, address: str) -> bytes:
+    # A ciphertext that is moved to another row does not open.
+    return f"guerdon/txmanager/keys/{key_id}/{network}/{address}".encode()
+
+
+def _is_valid(secret: bytes) -> bool:
+    return len(secret) == _KEY_BYTES and 0 < int.from_bytes(secret, "big") < _SECP256K1_ORDER
