@@ -140,10 +140,14 @@ def api(role: WebRole = WebRole.ALL) -> FastAPI:
     app.include_router(operations.router)
     render_errors(app)
 
+    cached: list[dict[str, Any]] = []
+
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
         """This document."""
-        return JSONResponse(openapi_document(role))
+        if not cached:
+            cached.append(openapi_document(role))
+        return JSONResponse(cached[0])
 
     return app
 

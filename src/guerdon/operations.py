@@ -116,7 +116,7 @@ def ask_gauges(gauges: Gauges, database: Database) -> None:
 
 async def _gauge_rows(session: ScopedSession) -> list[tuple[str, str, int, float | None]]:
     rows = await session.execute(_GAUGES)
-    return [(str(name), str(label), int(items), oldest) for name, label, items, oldest in rows.tuples()]
+    return [(str(name), str(label), int(items), oldest) for name, label, items, oldest in rows]
 
 
 @router.get("/live", summary="Is the process alive?")

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from uuid import UUID
+from typing import Final
 
 from guerdon.earning.decision import Trust
 
-HASH_BYTES = 16
+HASH_BYTES: Final = 16
+
+EVENT: Final = "event"
+"""The operation whose scope an event's own key is in, on whatever path the event comes: what was sent alone and is sent
+again in bulk is a repeat."""
+MANUAL_EVENT: Final = "manual-event"
+BULK_EVENTS: Final = "bulk-events"
+CHECK_ELIGIBILITY: Final = "check-eligibility"
 
 
-def idempotency_key_hash(trust: Trust, operation: str, key: str, account_id: UUID | None = None) -> bytes:
-    """The hash of an idempotency key in its scope (SAFETY S12): the trust, the operation and, where anyone can send, the account.
+def idempotency_key_hash(trust: Trust, operation: str, key: str, identity: str | None = None) -> bytes:
+    """The hash of an idempotency key in its scope (SAFETY S12): the trust, the operation and, where anyone can send, the person.
 
     A browser can neither occupy nor read a server's key, and the key of a program's signatures plays no part.
     """
-    owner = account_id.bytes if trust.is_public and account_id is not None else b""
+    owner = identity.encode() if trust.is_public and identity is not None else b""
     return _hash(b"key", trust.value.encode(), operation.encode(), owner, key.encode())
+
+
+def line_key_hash(trust: Trust, key: str, line: int, identity: str | None = None) -> bytes:
+    """The hash of the key that a line of a bulk has from the request's header: that key and the line's number."""
+    return idempotency_key_hash(trust, BULK_EVENTS, f"{line}:{key}", identity)
+
+
+def line_signature_hash(signature: bytes, line: int) -> bytes:
+    """The hash of a bulk's signature for one of its lines; for the first one that of the signature itself.
+
+    So a bulk of one line, whose body is that of a single event, is known on the other path too.
+    """
+    return signature_hash(signature) if line == 0 else _hash(b"signature", signature, line.to_bytes(4, "big"))
 
 
 def signature_hash(signature: bytes) -> bytes:

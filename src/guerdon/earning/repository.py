@@ -65,4 +65,4 @@ async def delete_rule(session: ScopedSession, program_id: UUID, event_type: str)
 
 async def asset_symbols(session: ScopedSession) -> dict[UUID, str]:
     """The symbol of every asset; there are few."""
-    return {asset_id: symbol for asset_id, symbol in (await session.execute(select(Asset.id, Asset.symbol))).tuples()}
+    return {asset_id: symbol for asset_id, symbol in await session.execute(select(Asset.id, Asset.symbol))}

@@ -25,7 +25,7 @@ from guerdon.payouts.payments import Member, by_program, merged
 from guerdon.payouts.quarantine import quarantine_dead
 from guerdon.payouts.settling import UNKNOWN_ALERT, settle
 from guerdon.txmanager import service as txmanager
-from guerdon.txmanager.models import HeldBack, Intent, IntentState, Treasury
+from guerdon.txmanager.models import Intent, IntentState, Treasury
 
 _LOOK_AGAIN: Final = timedelta(seconds=2)
 
@@ -84,7 +84,7 @@ async def _advance_one(deps: PayoutDeps, flight: Flight) -> bool:
         case IntentState.VOID if flight.intent.nonce is None:
             # Cancelled before it had a nonce: it was never signed.
             await splitting.replace(deps, flight.batch.id, split=False)
-        case IntentState.QUEUED if flight.intent.held_back == HeldBack.SIMULATION_FAILED:
+        case IntentState.QUEUED if txmanager.would_revert(flight.intent):
             await _take_back(deps, flight)
         case IntentState.VOID | IntentState.UNKNOWN:
             await _tell_operator(deps, flight)
@@ -177,7 +177,7 @@ async def _take_back(deps: PayoutDeps, flight: Flight) -> None:
     """What could be paid when it was frozen can't be paid now, and it has no nonce yet: cancel it and look at it anew."""
 
     async def cancel(session: PlatformSession) -> None:
-        await txmanager.cancel(session, flight.intent.id)
+        await txmanager.cancel(session, flight.intent.id, "its batch can't be paid any more")
 
     await run_in_platform(deps.database, cancel)
 

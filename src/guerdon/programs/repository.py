@@ -146,4 +146,4 @@ async def expire_keys(session: ScopedSession, program_id: UUID, key_ids: Sequenc
 async def brand_ids(session: ScopedSession, program_ids: Collection[UUID]) -> dict[UUID, str]:
     """The brand id of each of these programs."""
     query = select(Program.id, Program.brand_id).where(Program.id.in_(program_ids))
-    return {program_id: brand_id for program_id, brand_id in (await session.execute(query)).tuples()}
+    return {program_id: brand_id for program_id, brand_id in await session.execute(query)}

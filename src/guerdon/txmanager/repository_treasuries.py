@@ -10,6 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from guerdon.kit.database import PlatformSession
@@ -100,3 +101,30 @@ async def wake_all(session: PlatformSession, kind: str) -> None:
         ),
         {"kind": kind},
     )
+
+
+async def record_contract(session: PlatformSession, contract: Contract) -> None:
+    """Remember where a contract is; what is known already stays."""
+    await session.execute(
+        insert(Contract)
+        .values(
+            network=contract.network,
+            name=contract.name,
+            address=contract.address,
+            intent_id=contract.intent_id,
+            created_at=contract.created_at,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def insert_asset(session: PlatformSession, asset: Asset) -> bool:
+    """A new asset; False if its symbol is taken."""
+    values = {column.key: getattr(asset, column.key) for column in Asset.__table__.columns}
+    inserted = await session.scalar(insert(Asset).values(**values).on_conflict_do_nothing().returning(Asset.id))
+    return inserted is not None
+
+
+async def assets(session: AsyncSession) -> Sequence[Asset]:
+    """Every asset, oldest first."""
+    return (await session.scalars(select(Asset).order_by(Asset.id))).all()

@@ -101,3 +101,9 @@ async def gas_price(rpc: Rpc) -> int:
     """What a unit of gas costs now, tip included, in wei."""
     (answer,) = await rpc.batch([("eth_gasPrice", ())])
     return int(str(_sure(answer)), 16)
+
+
+async def code(rpc: Rpc, address: str) -> bytes:
+    """The code at an address at the head; empty if there is none."""
+    (answer,) = await rpc.batch([("eth_getCode", (address, "latest"))])
+    return bytes.fromhex(str(_sure(answer)).removeprefix("0x"))

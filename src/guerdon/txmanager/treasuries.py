@@ -17,10 +17,11 @@ from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.kit.outbox import Severity
 from guerdon.kit.secrets import KeyRing
 from guerdon.ledger.models import Asset
-from guerdon.txmanager import repository, service
+from guerdon.txmanager import repository, service, service_keys
 from guerdon.txmanager import repository_treasuries as rows
 from guerdon.txmanager.errors_treasuries import AssetWithoutTokenError, NotDeployedError, TreasuryExistsError, TreasuryNotFoundError
 from guerdon.txmanager.models import FINISHED, Intent, KeyPurpose, Treasury
+from guerdon.txmanager.signer import Signer
 
 LOW_BALANCE_ALERT: Final = "treasury.low_balance"
 RESERVE_WORK: Final = "payouts.reserve"
@@ -59,10 +60,11 @@ async def create_treasury(
     if await rows.treasury_of_asset(session, asset.id) is not None:
         raise TreasuryExistsError
     if key_id is None:
-        key_id = await service.create_key(session, ring, network=asset.network, purpose=KeyPurpose.TREASURY)
-    key = await service.key(session, key_id)
+        key = await service_keys.create_key(session, Signer(ring), asset.network, KeyPurpose.TREASURY)
+    else:
+        key = await service_keys.key(session, key_id)
     treasury = Treasury(
-        id=uuid7(), network=asset.network, asset_id=asset.id, key_id=key_id, address=key.address, low_balance=low_balance,
+        id=uuid7(), network=asset.network, asset_id=asset.id, key_id=key.id, address=key.address, low_balance=low_balance,
         balance_final=0, balance_block=0, reserved=0, period_reserved=0, created_at=now,
     )  # fmt: skip
     session.add(treasury)
@@ -95,7 +97,7 @@ async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Inten
         ref=approval_ref(treasury.id, number),
         work_kind=FREEZE_WORK,
     )
-    return await session.get_one(Intent, intent_id)
+    return await service.intent(session, intent_id)
 
 
 def approval_ref(treasury_id: UUID, number: int) -> UUID:

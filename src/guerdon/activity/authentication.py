@@ -1,0 +1,166 @@
+"""Who sends a report, and how far it is believed (DESIGN section 7). Shared by every endpoint of the event handler."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from guerdon.activity.calls import Call, Networks, client_address
+from guerdon.activity.directory import Directory, KnownProgram
+from guerdon.activity.errors import (
+    DomainNotAuthorizedError,
+    InvalidSignatureError,
+    ProofRequiredError,
+    StaleSignatureError,
+)
+from guerdon.activity.schemas import host_of
+from guerdon.earning.decision import Trust
+from guerdon.kit.clock import Clock
+from guerdon.programs.administration import Operator, parse_brand_id
+from guerdon.programs.domains import LOOPBACK
+from guerdon.programs.errors import ProgramMismatchError, ProgramNotFoundError, ProgramRequiredError
+
+SIGNATURE_LIFE: Final = timedelta(minutes=5)
+"""How far the time in a signature may be from now, either way."""
+BRAND_HEADER: Final = b"x-loyalteez-brand-id"
+SIGNATURE_HEADER: Final = b"x-loyalteez-signature"
+TIMESTAMP_HEADER: Final = b"x-loyalteez-timestamp"
+
+_SIGNATURE = re.compile(rb"[0-9a-fA-F]{64}")
+_TIMESTAMP = re.compile(rb"[0-9]{1,15}")
+_BEARER = re.compile(r"(?i:bearer)\s+(\S+)")
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a request proves by itself, before any report in it names a program."""
+
+    named: str | None
+    """The brand id in the header, in lower case."""
+    signed_for: KnownProgram | None = None
+    """The program whose key signed the request."""
+    signature: bytes | None = None
+    operator: Operator | None = None
+    origin: str | None = None
+    """The `Origin` header as it came, if there is one: then this is a browser."""
+    client_address: str = "unknown"
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether anyone could have sent it."""
+        return self.signed_for is None and self.operator is None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent one report: for which program, and how far it is believed."""
+
+    program: KnownProgram
+    trust: Trust
+    domain: str | None
+    client_address: str | None
+    """Of who could be anyone; None for servers and operators."""
+    signature: bytes | None
+
+
+class Authenticator:
+    """Checks what a request proves. A proof that is offered and wrong is refused, never passed over for a weaker one."""
+
+    def __init__(self, directory: Directory, clock: Clock, *, trusted_proxies: Networks = (), development: bool = False) -> None:
+        """`trusted_proxies`: whose `X-Forwarded-For` is believed; `development`: whether localhost may be a program's domain."""
+        self._directory = directory
+        self._clock = clock
+        self._trusted_proxies = trusted_proxies
+        self._development = development
+
+    async def proof(self, call: Call) -> Proof:
+        """What the request proves. Raises the errors of signatures and admin keys."""
+        named = call.text(BRAND_HEADER)
+        brand_id = None if named is None else parse_brand_id(named)
+        if call.header(SIGNATURE_HEADER):
+            return await self._signed(call, brand_id)
+        authorization = call.text(b"authorization")
+        if authorization is not None:
+            bearer = _BEARER.fullmatch(authorization)
+            return Proof(brand_id, operator=await self._directory.operator(bearer[1] if bearer else ""))
+        return Proof(
+            brand_id,
+            origin=call.text(b"origin"),
+            client_address=client_address(call.peer, call.text(b"x-forwarded-for"), self._trusted_proxies),
+        )
+
+    async def _signed(self, call: Call, brand_id: str | None) -> Proof:
+        signature, timestamp = call.header(SIGNATURE_HEADER).strip(), call.header(TIMESTAMP_HEADER).strip()
+        if brand_id is None or _SIGNATURE.fullmatch(signature) is None or _TIMESTAMP.fullmatch(timestamp) is None:
+            message = "A signed request has X-Loyalteez-Brand-Id, X-Loyalteez-Timestamp in milliseconds and a signature of 64 hex digits."
+            raise InvalidSignatureError(message)
+        now = self._clock.now()
+        # Integers, not a datetime: a timestamp may lie far beyond the last year that there is one for.
+        age = timedelta(milliseconds=(now - _EPOCH) // timedelta(milliseconds=1) - int(timestamp))
+        if abs(age) > SIGNATURE_LIFE:
+            raise StaleSignatureError
+        program = await self._directory.by_brand_id(brand_id)
+        given = bytes.fromhex(signature.decode("ascii"))
+        # As it was sent: in whatever case the caller wrote its brand id, that is what it signed.
+        signed = b"%b:%b:%b" % (timestamp, call.header(BRAND_HEADER).strip(), call.body)
+        fits = False
+        for key in () if program is None else program.keys:
+            is_valid = key.expires_at is None or key.expires_at > now
+            fits |= hmac.compare_digest(hmac.digest(key.secret, signed, "sha256"), given) and is_valid
+        if program is None or not fits:
+            raise InvalidSignatureError
+        return Proof(brand_id, signed_for=program, signature=given)
+
+    async def caller(self, proof: Proof, *, brand_id: str | None, domain: str | None, source_url: str | None) -> Caller:
+        """Who sent the report that names this program and domain, given what its request proves."""
+        program = await self.program(proof, brand_id)
+        if proof.signed_for is not None:
+            return Caller(program, Trust.SERVER, _bare(domain), None, proof.signature)
+        if proof.operator is not None:
+            return Caller(program, Trust.OPERATOR, _bare(domain), None, None)
+        if proof.origin is not None:
+            # A field of the body never stands in for the header that the browser itself writes.
+            host = host_of(proof.origin)
+        elif program.unsigned_reports:
+            host = _bare(domain) if domain else host_of(source_url or "")
+        else:
+            raise ProofRequiredError
+        if host is None or not program.owns(host) or (host in LOOPBACK and not self._development):
+            raise DomainNotAuthorizedError
+        return Caller(program, Trust.BROWSER, host, proof.client_address, None)
+
+    async def program(self, proof: Proof, brand_id: str | None) -> KnownProgram:
+        """The program that a request is about, in the order of DESIGN section 7.
+
+        Raises `ProgramRequiredError`, `ProgramMismatchError`, `ProgramNotFoundError`.
+        """
+        names = {name for name in (proof.named, brand_id) if name is not None}
+        own = proof.signed_for
+        if proof.operator is not None and proof.operator.program_id is not None:
+            own = await self._directory.by_id(proof.operator.program_id)
+            if own is None:
+                raise ProgramNotFoundError
+        if own is not None:
+            if names - {own.brand_id}:
+                raise ProgramMismatchError
+            return own
+        if len(names) > 1:
+            raise ProgramMismatchError
+        if names:
+            program = await self._directory.by_brand_id(names.pop())
+            if program is None:
+                raise ProgramNotFoundError
+            return program
+        only = await self._directory.only_program()
+        if only is None:
+            raise ProgramRequiredError
+        return only
+
+
+def _bare(domain: str | None) -> str | None:
+    """A reported domain in the form that domains are compared in."""
+    return None if domain is None else domain.lower().removesuffix(".")

@@ -1,0 +1,162 @@
+"""An HTTP call as intake sees it, whatever framework carries it: headers, body, the caller's address; and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Final
+
+import msgspec
+
+from guerdon.activity.errors import InvalidEventError, MissingFieldsError
+from guerdon.kit.errors import GuerdonError, PayloadTooLargeError, UnsupportedMediaTypeError, render, response_headers
+from guerdon.kit.ratelimit import address_key
+from guerdon.kit.web import request_id_of
+
+ScopeMap = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+App = Callable[[ScopeMap, Receive, Send], Awaitable[None]]
+"""An ASGI application."""
+Networks = Sequence[IPv4Network | IPv6Network]
+
+NDJSON: Final = b"application/x-ndjson"
+_JSON_TYPES: Final = frozenset({b"", b"application/json", b"text/plain", b"application/x-www-form-urlencoded"})
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request. Header names are in lower case; a header given twice is joined by a comma."""
+
+    headers: dict[bytes, bytes]
+    peer: str
+    """The address of the other end of the connection."""
+    request_id: str
+    body: bytes = b""
+
+    def header(self, name: bytes) -> bytes:
+        """The value of a header, or nothing."""
+        return self.headers.get(name, b"")
+
+    def text(self, name: bytes) -> str | None:
+        """The value of a header as text; None if it is absent or empty."""
+        value = self.headers.get(name)
+        return value.decode("latin-1").strip() or None if value else None
+
+    @property
+    def content_type(self) -> bytes:
+        """The media type without parameters, in lower case."""
+        return self.header(b"content-type").partition(b";")[0].strip().lower()
+
+    def require_json(self) -> None:
+        """Refuse what is no JSON; what pages send without a preflight (`text/plain` from `sendBeacon`) is accepted as JSON."""
+        if self.content_type not in _JSON_TYPES:
+            raise UnsupportedMediaTypeError
+
+
+def call_of(scope: ScopeMap, body: bytes = b"") -> Call:
+    """The call that an ASGI scope is the head of."""
+    headers = headers_of(scope["headers"])
+    client = scope.get("client")
+    known = scope.get("state", {}).get("request_id")
+    return Call(headers, client[0] if client else "", known or request_id_of(scope["headers"]), body)
+
+
+def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in raw:
+        headers[name] = value if name not in headers else headers[name] + b"," + value
+    return headers
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """The request's body, of `limit` bytes at most. Raises `PayloadTooLargeError` as soon as there are more."""
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > limit:
+        raise PayloadTooLargeError(f"The body is larger than {limit} bytes.")
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise PayloadTooLargeError(f"The body is larger than {limit} bytes.")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def client_address(peer: str, forwarded: str | None, trusted: Networks) -> str:
+    """The address that counts as the client's: what a trusted proxy says of its peer, and nobody else (SAFETY S8).
+
+    `forwarded` is `X-Forwarded-For`, read from its end: each proxy appends whom it got the request from, so the first
+    address that is no proxy of ours is the last one that we know to be true. IPv6 counts by /64.
+    """
+    address = peer
+    for entry in reversed(forwarded.split(",") if forwarded else ()):
+        if not _is_one_of(address, trusted):
+            break
+        address = entry.strip()
+    try:
+        return address_key(address)
+    except ValueError:
+        # A proxy of ours passed on what is no address, or the server listens on a Unix socket.
+        return "unknown"
+
+
+def _is_one_of(address: str, networks: Networks) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    headers: Headers = field(default_factory=Headers)
+
+    def add(self, headers: dict[str, str]) -> None:
+        """Add these headers."""
+        self.headers.extend((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items())
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        headers = self.headers
+        if self.body:
+            length = str(len(self.body)).encode("ascii")
+            headers = [(b"content-type", b"application/json"), (b"content-length", length), *headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def error_body(error: GuerdonError, request_id: str) -> dict[str, Any]:
+    """An error as callers of the event handler know it: some of them read `errors`, some `details`."""
+    body = render(error, request_id)
+    if isinstance(error, InvalidEventError | MissingFieldsError) and isinstance(error.details, list):
+        body["errors"] = [f"{problem['field']} {problem['message']}" for problem in error.details]
+    return body
+
+
+def error_answer(error: GuerdonError, request_id: str) -> Answer:
+    """The answer that an error makes."""
+    answer = Answer(error.status, encode(error_body(error, request_id)))
+    answer.add(response_headers(error))
+    return answer

@@ -1,0 +1,82 @@
+"""How commands talk: tables and JSON on stdout, errors on stderr with what to do next, exit code 1."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ProgramOption = Annotated[
+    str | None,
+    typer.Option("--program", "-p", metavar="BRAND_ID", help="The program; not needed where there is only one."),
+]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
+
+
+class CommandError(Exception):
+    """Ends a command: what is wrong, and what to do about it."""
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(message)
+
+
+def fail(message: str, remedy: str | None = None) -> NoReturn:
+    """Print an error and leave with exit code 1."""
+    typer.echo(f"error: {message}", err=True)
+    if remedy:
+        typer.echo(f"  what to do: {remedy}", err=True)
+    raise typer.Exit(1)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, for programs to read."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """A table for people; `empty` says what to do where there is nothing to show."""
+    from rich.console import Console  # noqa: PLC0415 - see the package's docstring
+    from rich.table import Table  # noqa: PLC0415
+
+    if not rows:
+        typer.echo(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column in {"reward", "points", "amount"} else "left")
+    for row in rows:
+        table.add_row(*(cell(value) for value in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # Nothing is folded where a program, or a person through `| less`, reads it.
+        console = Console(highlight=False, width=max(console.measure(table).maximum, 80))
+    console.print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """One thing, a line a field."""
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        typer.echo(f"{name:<{width}}  {cell(value)}")
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%S")
+        case list() | tuple():
+            return ", ".join(cell(item) for item in value) or "-"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case _:
+            return str(value)
