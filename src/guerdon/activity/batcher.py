@@ -134,15 +134,19 @@ class Batcher:
             self._start(queue)
 
     def reserve_bulk(self, count: int) -> None:
-        """Make sure that a bulk of `count` reports has room, all of it or none. Raises `UnavailableError`."""
+        """Keep room for a bulk of `count` reports, all of it or none. Raises `UnavailableError`."""
         if self._closed or self._waiting_bulk + count > MAX_WAITING_BULK:
             raise UnavailableError(retry_after=2)
+        self._waiting_bulk += count
+
+    def release_bulk(self, count: int) -> None:
+        """Give back room that was kept and is not used."""
+        self._waiting_bulk -= count
 
     def submit_bulk(self, program_id: UUID, entries: Sequence[tuple[Submission, Settle]]) -> None:
-        """Have reports of a bulk booked, for which `reserve_bulk` found room."""
+        """Have reports of a bulk booked, for which room was kept."""
         queue = self._queue(program_id)
         queue.bulk.extend(entries)
-        self._waiting_bulk += len(entries)
         self._start(queue)
 
     async def drain(self) -> None:

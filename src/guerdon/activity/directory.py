@@ -185,7 +185,7 @@ class Directory:
         try:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(programs.CONFIG_CHANNEL, lambda *message: self._changed(message[3]))
+            await connection.add_listener(programs.CONFIG_CHANNEL, lambda _connection, _pid, _channel, payload: self._changed(payload))
             # What changed before this connection listened, nobody said.
             self._changed("")
             waits = {asyncio.create_task(stop.wait()), asyncio.create_task(lost.wait())}

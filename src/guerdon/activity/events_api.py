@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from guerdon.accounts.wallets import WalletProvider
 from guerdon.activity.authentication import Authenticator
@@ -23,6 +24,8 @@ from guerdon.kit.database import Database
 from guerdon.kit.ratelimit import RateLimiter
 from guerdon.kit.secrets import KeyRing
 from guerdon.settings import Environment, Settings
+
+BULK_REQUESTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ async def open_events_api(
         limiter=limiter,
         unsigned_rate=rate_of(settings.rate_limit_events_a_minute),
         max_bulk_bytes=settings.max_bulk_body_bytes,
+        bulk_slots=asyncio.Semaphore(BULK_REQUESTS),
     )
     stop = asyncio.Event()
     listening = asyncio.create_task(directory.run(stop))

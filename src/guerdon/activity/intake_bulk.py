@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
 
 from guerdon.activity import keys
-from guerdon.activity.authentication import Caller, Proof
+from guerdon.activity.authentication import Proof
 from guerdon.activity.batcher import Settle
 from guerdon.activity.calls import NDJSON, Answer, Call, Receive, encode, error_body, read_body
 from guerdon.activity.errors import TooManyEventsError
 from guerdon.activity.reception import EventAnswer, Reception, event_answer, submission_of
 from guerdon.activity.schemas import ReportBody, decode_object, invalid_event, parse_key, parse_report
 from guerdon.activity.submissions import Outcome, Submission
-from guerdon.kit.errors import GuerdonError, PayloadTooLargeError
+from guerdon.kit.errors import GuerdonError, PayloadTooLargeError, UnavailableError
 
 MAX_JSON_EVENTS: Final = 100
 MAX_NDJSON_EVENTS: Final = 10_000
@@ -76,41 +76,56 @@ class _Results:
 
 async def answer_bulk(reception: Reception, call: Call, receive: Receive) -> Answer:
     """A bulk, from its bytes to its answer."""
+    if reception.bulk_slots.locked():
+        raise UnavailableError(retry_after=2)
+    async with reception.bulk_slots:
+        return await _answer(reception, call, receive)
+
+
+async def _answer(reception: Reception, call: Call, receive: Receive) -> Answer:
     is_ndjson = call.content_type == NDJSON
-    limit = reception.max_bulk_bytes if is_ndjson else MAX_JSON_BYTES
-    call.body = await read_body(receive, call.headers, limit)
+    call.body = await read_body(receive, call.headers, reception.max_bulk_bytes if is_ndjson else MAX_JSON_BYTES)
     if not is_ndjson:
         call.require_json()
     proof = await reception.authenticator.proof(call)
     events = _lines(call.body) if is_ndjson else _events(call.body)
-    reception.batcher.reserve_bulk(len(events))
     header_key = parse_key(call.header(b"idempotency-key"))
     results = _Results(len(events), call.request_id)
-    by_program: defaultdict[UUID, list[Entry]] = defaultdict(list)
-    allowance: dict[str, str] = {}
-    for line, event in enumerate(events):
-        try:
-            body = _report(event)
-            caller = await _caller(reception, proof, body)
-            allowance = await reception.allowance(caller)
-            submission = submission_of(caller, body, keys.BULK_EVENTS, header_key, line=line)
-        except GuerdonError as error:
-            results.settle(line, error)
-            continue
-        by_program[caller.program.id].append((submission, results.settle_for(line)))
-        if line % _LINES_A_TURN == _LINES_A_TURN - 1:
-            await asyncio.sleep(0)
-    for program_id, entries in by_program.items():
-        reception.batcher.submit_bulk(program_id, entries)
+    reception.batcher.reserve_bulk(len(events))
+    allowance = await _submit(reception, proof, events, header_key, results)
     answer = Answer(200, encode(await results.answer()))
     answer.add(allowance)
     return answer
 
 
-async def _caller(reception: Reception, proof: Proof, body: ReportBody) -> Caller:
-    return await reception.authenticator.caller(
-        proof, brand_id=body.brand_id, domain=body.domain, source_url=body.source_url
-    )
+async def _submit(
+    reception: Reception, proof: Proof, events: list[Any], header_key: str | None, results: _Results
+) -> dict[str, str]:
+    """Send off what is well-formed and settle the rest; the rate-limit headers of the last event."""
+    by_program: defaultdict[UUID, list[Entry]] = defaultdict(list)
+    allowance: dict[str, str] = {}
+    unused = len(events)
+    try:
+        for line, event in enumerate(events):
+            try:
+                body = _report(event)
+                caller = await reception.authenticator.caller(
+                    proof, brand_id=body.brand_id, domain=body.domain, source_url=body.source_url
+                )
+                allowance = await reception.allowance(caller)
+                submission = submission_of(caller, body, keys.BULK_EVENTS, header_key, line=line)
+            except GuerdonError as error:
+                results.settle(line, error)
+                continue
+            by_program[caller.program.id].append((submission, results.settle_for(line)))
+            if line % _LINES_A_TURN == _LINES_A_TURN - 1:
+                await asyncio.sleep(0)
+        for program_id, entries in by_program.items():
+            unused -= len(entries)
+            reception.batcher.submit_bulk(program_id, entries)
+    finally:
+        reception.batcher.release_bulk(unused)
+    return allowance
 
 
 def _lines(body: bytes) -> list[bytes]:
@@ -123,9 +138,10 @@ def _lines(body: bytes) -> list[bytes]:
 
 def _events(body: bytes) -> list[Any]:
     """The events of a JSON body."""
-    events = decode_object(body).get("events")
-    if not isinstance(events, list):
+    listed = decode_object(body).get("events")
+    if not isinstance(listed, list):
         raise invalid_event([{"field": "events", "message": "must be a list"}])
+    events = cast("list[Any]", listed)
     if len(events) > MAX_JSON_EVENTS:
         raise TooManyEventsError(f"{len(events)} events were sent; a JSON request takes {MAX_JSON_EVENTS}.")
     return _some(events)
@@ -145,4 +161,4 @@ def _report(event: Any) -> ReportBody:
         return parse_report(decode_object(event))
     if not isinstance(event, dict):
         raise invalid_event([{"field": "event", "message": "must be an object"}])
-    return parse_report(event)
+    return parse_report(cast("dict[str, Any]", event))

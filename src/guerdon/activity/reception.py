@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -48,6 +49,8 @@ class Reception:
     limiter: RateLimiter
     unsigned_rate: Rate
     max_bulk_bytes: int
+    bulk_slots: asyncio.Semaphore
+    """Bulk requests at once: each may hold a body of `max_bulk_bytes`."""
 
     async def allowance(self, caller: Caller, cost: int = 1) -> dict[str, str]:
         """The `X-RateLimit-*` headers for this caller. Raises `RateLimitedError` where anyone could send too much.

@@ -87,7 +87,7 @@ def _count_pairs(value: dict[str, Any], path: str, depth: int) -> int:
     for name, item in value.items():
         if "\x00" in name:
             raise _invalid(path or "body", "has a name with the character U+0000")
-        kind = type(item)
+        kind: type[Any] = type(item)
         if kind is str:
             if "\x00" in item:
                 raise _invalid(_below(path, name), "has the character U+0000")
@@ -107,7 +107,7 @@ def _count_in_list(items: list[Any], path: str, depth: int) -> int:
         raise _invalid(path, f"is nested more than {MAX_DEPTH} levels deep")
     pairs = 0
     for item in items:
-        kind = type(item)
+        kind: type[Any] = type(item)
         if kind is str:
             if "\x00" in item:
                 raise _invalid(path, "has the character U+0000")
@@ -150,6 +150,14 @@ class _Fields:
             return item
         return None
 
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        """The object of that name; None if it is absent, null or wrong."""
+        item = self.value.get(name)
+        if item is None or isinstance(item, dict):
+            return cast("dict[str, Any] | None", item)
+        self.problem(name, "must be an object")
+        return None
+
     def problem(self, name: str, message: str) -> None:
         self.problems.append({"field": name, "message": message})
 
@@ -167,9 +175,7 @@ def parse_report(value: Mapping[str, Any]) -> ReportBody:
     if channel is None:
         channel = fields.text("channelId", MAX_CHANNEL_CHARACTERS, form="a channel's id or name")
     idempotency_key = fields.text("idempotencyKey", MAX_KEY_CHARACTERS, form="printable characters")
-    metadata = value.get("metadata")
-    if metadata is not None and not isinstance(metadata, dict):
-        fields.problem("metadata", "must be an object")
+    metadata = fields.mapping("metadata")
     if fields.problems:
         raise invalid_event(fields.problems)
     if event_type is None or person is None:
