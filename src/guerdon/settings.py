@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest body of an ordinary request.")
     max_bulk_body_bytes: int = Field(16_000_000, ge=1_000, description="The largest body of a bulk report.")
+    drain_seconds: float = Field(
+        1, ge=0, description="How long after SIGTERM new requests are still taken while /ready says no: as long as the proxy takes to notice."
+    )
     shutdown_seconds: float = Field(20, ge=0, description="How long requests and jobs may go on after SIGTERM.")
 
     # ---- database ----
@@ -102,11 +105,14 @@ class Settings(BaseSettings):
 
     # ---- work ----
     worker_concurrency: int = Field(4, ge=1, le=64, description="Handlers that run at once in a worker.")
-    metrics_port: int | None = Field(None, ge=0, le=65535, description="Where a worker serves `/metrics`; the web serves it on its own port.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Where a worker serves `/metrics`; the web serves it on its own port."
+    )
 
     # ---- secrets ----
     secret_key: SecretStr | None = Field(
-        None, description="32 bytes in base64 or hex that secrets are encrypted under. Without it, `secret.key` in the data directory."
+        None,
+        description="32 bytes in base64 or hex that secrets are encrypted under. Without it, `secret.key` in the data directory.",
     )
     secret_key_file: Path | None = Field(None, description="A file with that key, readable by its owner only.")
     older_secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
