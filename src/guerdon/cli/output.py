@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NoReturn
+from uuid import UUID
 
 import typer
 
@@ -80,3 +81,12 @@ def cell(value: object) -> str:
             return ", ".join(cell(item) for item in value) or "-"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case _:
             return str(value)
+
+
+def parse_id(text: str) -> UUID:
+    """An id that was typed. Raises `CommandError`."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        message = f"{text} is no id"
+        raise CommandError(message, "copy it from the list command of this group") from error

@@ -41,6 +41,11 @@ class Operator:
     role: AdminRole
     program_id: UUID | None
 
+    @classmethod
+    def of_this_machine(cls) -> Operator:
+        """Whoever can read the installation's secrets, as the command line can, needs no key."""
+        return cls(PLATFORM_PROGRAM_ID, AdminRole.PLATFORM, None)
+
     def require_platform(self) -> None:
         """Raise `PlatformOnlyError` for the key of a program."""
         if self.role is not AdminRole.PLATFORM:

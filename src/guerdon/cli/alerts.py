@@ -1,0 +1,51 @@
+"""`guerdon alert …`: what needs an operator's eye."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from guerdon.cli.commands import command, group, program_of
+from guerdon.cli.output import JsonOption, LimitOption, ProgramOption, parse_id, print_json, print_table
+
+if TYPE_CHECKING:
+    from guerdon.app import Runtime
+
+app = group("alert", "Alerts: what needs an operator's eye.")
+
+
+@command(app, "list", example="guerdon alert list")
+async def list_alerts(
+    runtime: Runtime,
+    program: ProgramOption = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Those that are closed too.")] = False,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Show open alerts, oldest first, each with what to do about it."""
+    from guerdon.notices.service import alerts_page  # noqa: PLC0415
+
+    program_id = None if program is None else (await program_of(runtime, program)).id
+    async with runtime.database.platform() as session:
+        views = (await alerts_page(session, None, limit, program_id=program_id, resolved=everything))[:limit]
+    if as_json:
+        print_json([view.model_dump(mode="json", by_alias=True) for view in views])
+        return
+    print_table(
+        ["id", "severity", "what is wrong", "what to do", "times", "last seen", "closed"],
+        [[v.id, v.severity, v.message, v.remedy, v.occurrences, v.last_seen_at, v.resolved_at] for v in views],
+        empty="All is well: there is no open alert.",
+    )
+
+
+@command(app, "resolve", example="guerdon alert resolve 01a1fdef-b400-751e-9289-d658a22ff1c0")
+async def resolve(runtime: Runtime, alert_id: Annotated[str, typer.Argument(help="As `alert list` has it.")]) -> None:
+    """Close an alert; it opens anew when its cause is seen again."""
+    from guerdon.notices.service import resolve_alert  # noqa: PLC0415
+
+    wanted = parse_id(alert_id)
+    async with runtime.database.platform() as session:
+        view = await resolve_alert(session, wanted, program_id=None)
+    typer.echo(f"closed: {view.message}")
