@@ -37,7 +37,7 @@ async def network_refused(session: AsyncSession, network: str, reason: str) -> N
     await raise_alert(
         session, NETWORK_REFUSED, network, severity=Severity.CRITICAL,
         message=f"nothing is sent on {network}: {reason}",
-        remedy="Point the network's RPC address at the chain it was used with, or the settings at this deployment's own database.",
+        remedy="Point the network's RPC address at the chain it was used with, and the settings at this deployment's database.",
     )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ async def fee_over_cap(session: AsyncSession, key: Key, asked_wei: int, cap_wei:
     """Transactions wait because the network asks for more than the operator allows."""
     await raise_alert(
         session, FEE_OVER_CAP, str(key.id), severity=Severity.WARNING,
-        message=f"transactions of {key.address} on {key.network} wait: {asked_wei} wei a unit of gas is asked, the cap is {cap_wei}",
+        message=f"transactions of {key.address} on {key.network} wait: gas costs {asked_wei} wei, the cap is {cap_wei}",
         remedy="They go on by themselves when fees fall, or raise the network's cap (`guerdon network set --max-fee-per-gas`).",
     )  # fmt: skip
 

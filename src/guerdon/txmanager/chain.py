@@ -52,6 +52,14 @@ class Survey:
     native_balance_wei: int
     estimates: tuple[Estimate, ...]
 
+    @property
+    def base_fee(self) -> int:
+        """Wei a unit of gas, of the newest block; raises on a chain without EIP-1559, where our transactions mean nothing."""
+        if self.head.base_fee_per_gas is None:
+            message = "this chain has no base fee (EIP-1559), and Guerdon's transactions need one"
+            raise ChainUnavailableError(message)
+        return self.head.base_fee_per_gas
+
 
 @dataclass(frozen=True, slots=True)
 class OutgoingTransaction:
@@ -238,5 +246,6 @@ def _call(address: str, payload: Payload) -> dict[str, str]:
 
 def _estimate(answer: Any) -> Estimate:
     if isinstance(answer, RpcError):
-        return Estimate(None, str(answer), reverts=answer.reverted)
+        words = f"{answer.message}: 0x{answer.revert_data.hex()}" if answer.revert_data else answer.message
+        return Estimate(None, words, reverts=answer.reverted)
     return Estimate(_int(answer))

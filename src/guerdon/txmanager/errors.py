@@ -53,8 +53,8 @@ class DeploymentMismatchError(GuerdonError, status=409, code="DEPLOYMENT_MISMATC
     """
 
 
-class WrongChainError(GuerdonError, status=409, code="WRONG_CHAIN", title="Another chain"):
-    """The RPC address answers for another chain than the one this network was used with; nothing is sent."""
+class SigningError(Exception):
+    """A key can't sign: its secret does not open, or a transaction has a value out of range. Says nothing of the secret."""
 
 
 class LeaseLostError(Exception):

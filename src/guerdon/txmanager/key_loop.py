@@ -20,7 +20,7 @@ from uuid import UUID
 
 import structlog
 
-from guerdon.chains.port import ChainUnavailableError
+from guerdon.chains.port import ChainUnavailableError, WrongChainError
 from guerdon.txmanager import alerts, metrics, repository, repository_keys
 from guerdon.txmanager.binding import Binding, bind_queued
 from guerdon.txmanager.context import KeyContext
@@ -29,7 +29,6 @@ from guerdon.txmanager.errors import (
     DeploymentMismatchError,
     LeaseLostError,
     NetworkNotFoundError,
-    WrongChainError,
 )
 from guerdon.txmanager.foreign import explain_counter, settle_used
 from guerdon.txmanager.funds import resume_when_funded

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from guerdon.kit.database import Database
 from guerdon.kit.metrics import Gauges
 from guerdon.txmanager import repository, repository_keys
-from guerdon.txmanager.models import Intent, IntentState
+from guerdon.txmanager.models import Intent, IntentState, Key
 
 _finished = Counter("guerdon_transactions_finished", "Chain transactions whose outcome is final", ["network", "kind", "state"])
 _fees = Counter("guerdon_transaction_fees_gwei", "Fees of final transactions, in whole gwei", ["network", "kind"])
@@ -54,12 +54,15 @@ def gauges(database: Database) -> Callable[[Gauges], Awaitable[None]]:
         by_key = ("network", "purpose", "address")
         into.set(
             "guerdon_key_native_gwei", "Native balance of a key when last seen, in whole gwei",
-            [((k.network, k.purpose, k.address), k.native_balance_wei // _GWEI) for k in keys if k.native_balance_wei is not None],
-            by_key,
+            [(_names(key), key.native_balance_wei // _GWEI) for key in keys if key.native_balance_wei is not None], by_key,
         )  # fmt: skip
         into.set(
             "guerdon_key_paused", "1 while a key is paused",
-            [((k.network, k.purpose, k.address), int(k.paused_at is not None)) for k in keys], by_key,
+            [(_names(key), int(key.paused_at is not None)) for key in keys], by_key,
         )  # fmt: skip
 
     return ask
+
+
+def _names(key: Key) -> tuple[str, str, str]:
+    return key.network, key.purpose, key.address

@@ -1,4 +1,4 @@
-"""Everything that signing and sending needs to survive a crash: networks, contracts, keys, treasuries, intents, nonces, attempts."""
+"""What signing and sending need to survive a crash: networks, contracts, keys, treasuries, intents, nonces, attempts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class IntentState(StrEnum):
     VOID = "void"
     """Another transaction is final at its nonce: it can never land."""
     UNKNOWN = "unknown"
-    """Its nonce is used by a transaction we don't know, or it has not landed for long: an operator is alerted, nothing is given back."""
+    """Its nonce is used by a transaction we don't know, or it has not landed for long. An operator is alerted."""
 
 
 FINISHED = (IntentState.FINAL, IntentState.FAILED, IntentState.VOID)

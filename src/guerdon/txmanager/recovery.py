@@ -8,11 +8,12 @@ from uuid import UUID
 
 import structlog
 
+from guerdon.chains.port import WrongChainError
 from guerdon.kit.database import Database
 from guerdon.txmanager import alerts, foreign, repository_keys, sending
 from guerdon.txmanager.chain import Chain
 from guerdon.txmanager.context import KeyContext
-from guerdon.txmanager.errors import DeploymentMismatchError, NetworkNotFoundError, WrongChainError
+from guerdon.txmanager.errors import DeploymentMismatchError, NetworkNotFoundError
 from guerdon.txmanager.models import Network
 
 _log = structlog.stdlib.get_logger("guerdon.txmanager")

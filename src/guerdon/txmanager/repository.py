@@ -1,4 +1,4 @@
-"""SQL for intents, their nonces and attempts: what the engine moves and what others read. Keys and leases: `repository_keys.py`."""
+"""SQL for intents, their nonces and attempts: what the engine moves and what others read. Keys: `repository_keys.py`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def unfinished(session: ScopedSession) -> list[StateCount]:
         .where(Intent.state.not_in(FINISHED))
         .group_by(Intent.network, Intent.state)
     )
-    return [StateCount(network, state, count, float(seconds)) for network, state, count, seconds in rows.tuples()]
+    return [StateCount(network, state, count, float(seconds)) for network, state, count, seconds in rows]
 
 
 async def latest(session: ScopedSession, key_id: UUID, limit: int) -> list[Intent]:
@@ -120,7 +120,7 @@ async def count_states(session: ScopedSession, key_id: UUID) -> dict[IntentState
     rows = await session.execute(
         select(Intent.state, func.count()).where(Intent.key_id == key_id, Intent.state.not_in(FINISHED)).group_by(Intent.state)
     )
-    return {IntentState(state): count for state, count in rows.tuples()}
+    return {IntentState(state): count for state, count in rows}
 
 
 async def queued(session: ScopedSession, key_id: UUID, limit: int) -> list[Intent]:
@@ -162,7 +162,7 @@ async def in_flight(session: ScopedSession, key_id: UUID, states: Sequence[Inten
         .execution_options(populate_existing=True)
     )
     found: dict[UUID, tuple[Intent, list[Attempt]]] = {}
-    for row_intent, attempt in rows.tuples():
+    for row_intent, attempt in rows:
         found.setdefault(row_intent.id, (row_intent, []))[1].append(attempt)
     return [InFlight(one, one.nonce, tuple(forms)) for one, forms in found.values() if one.nonce is not None]
 

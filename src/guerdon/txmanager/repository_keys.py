@@ -172,7 +172,7 @@ async def renew_leases(session: PlatformSession, owner: str, key_ids: Sequence[U
         .values(lease_until=func.clock_timestamp() + _seconds(seconds))
         .returning(Key.id, Key.lease_epoch)
     )
-    return dict(rows.tuples().all())
+    return {row.id: row.lease_epoch for row in rows}
 
 
 async def release_lease(session: PlatformSession, key_id: UUID, owner: str, epoch: int) -> None:

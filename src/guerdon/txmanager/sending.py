@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
-from guerdon.chains.port import RpcError
+from guerdon.chains.port import RpcError, SendOutcome, send_outcome
 from guerdon.txmanager import repository
 from guerdon.txmanager.binding import pause_without_funds
 from guerdon.txmanager.context import KeyContext, wake_owners
@@ -15,36 +14,7 @@ from guerdon.txmanager.repository import InFlight
 _MAX_OUTCOME_LENGTH = 500
 
 
-class Answer(StrEnum):
-    """What a node's answer hints at. None of them means failed."""
-
-    TAKEN = "taken"
-    KNOWN = "known"
-    NONCE_TOO_LOW = "nonce_too_low"
-    """Probably landed: look."""
-    UNDERPRICED = "underpriced"
-    """Below what the pool wants, or another form is in it: look, and replace when it is due."""
-    NO_FUNDS = "no_funds"
-    OTHER = "other"
-
-
-_PHRASES: tuple[tuple[Answer, tuple[str, ...]], ...] = (
-    (Answer.KNOWN, ("already known", "already imported", "known transaction", "already exists", "alreadyknown")),
-    (Answer.NONCE_TOO_LOW, ("nonce too low", "nonce is too low", "oldnonce", "invalid nonce")),
-    (Answer.NO_FUNDS, ("insufficient funds", "insufficient balance")),
-    (Answer.UNDERPRICED, ("underpriced", "less than block base fee", "fee too low", "feetoolow", "max fee per gas less")),
-)  # fmt: skip
-
-
-def hint(answer: str | RpcError) -> Answer:
-    """What an answer to `eth_sendRawTransaction` hints at; nodes differ in words only."""
-    if not isinstance(answer, RpcError):
-        return Answer.TAKEN
-    text = str(answer).lower()
-    for meaning, phrases in _PHRASES:
-        if any(phrase in text for phrase in phrases):
-            return meaning
-    return Answer.OTHER
+_TAKEN = frozenset({SendOutcome.ACCEPTED, SendOutcome.ALREADY_KNOWN})
 
 
 async def send_signed(work: KeyContext, skip: frozenset[object] = frozenset()) -> list[InFlight]:
@@ -76,22 +46,22 @@ async def _send(work: KeyContext, batch: Sequence[InFlight]) -> list[InFlight]:
         return []
     # If this raises, the node may have taken all, some or none: nothing is written, and the same bytes are sent again.
     answers = await work.chain.send([one.newest.raw for one in batch])
-    hints = [hint(answer) for answer in answers]
-    taken = [one.intent.id for one, meaning in zip(batch, hints, strict=True) if meaning in {Answer.TAKEN, Answer.KNOWN}]
+    hints = [send_outcome(answer) for answer in answers]
+    taken = [one.intent.id for one, meaning in zip(batch, hints, strict=True) if meaning in _TAKEN]
     async with work.write() as (session, key):
         for one, answer, meaning in zip(batch, answers, hints, strict=True):
             words = meaning.value if not isinstance(answer, RpcError) else f"{meaning.value}: {answer}"
             await repository.note_outcome(session, one.intent.id, one.newest.number, words[:_MAX_OUTCOME_LENGTH])
         moved = set(await repository.mark_sent(session, taken))
-        if Answer.NO_FUNDS in hints and key.paused_at is None:
+        if SendOutcome.INSUFFICIENT_FUNDS in hints and key.paused_at is None:
             await pause_without_funds(session, work, key, _unpaid_wei(batch, hints))
         await wake_owners(session, [one.intent for one in batch if one.intent.id in moved])
-    return [one for one, meaning in zip(batch, hints, strict=True) if meaning not in {Answer.TAKEN, Answer.KNOWN}]
+    return [one for one, meaning in zip(batch, hints, strict=True) if meaning not in _TAKEN]
 
 
-def _unpaid_wei(batch: Sequence[InFlight], hints: Sequence[Answer]) -> int:
+def _unpaid_wei(batch: Sequence[InFlight], hints: Sequence[SendOutcome]) -> int:
     return sum(
         one.newest.gas_limit * one.newest.max_fee_per_gas + one.intent.value_wei
         for one, meaning in zip(batch, hints, strict=True)
-        if meaning is Answer.NO_FUNDS
+        if meaning is SendOutcome.INSUFFICIENT_FUNDS
     )

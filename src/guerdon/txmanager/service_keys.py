@@ -116,7 +116,8 @@ async def resume_key(session: PlatformSession, key_id: UUID, *, next_nonce: int 
     """Let a key sign again, by an operator's decision.
 
     `next_nonce` is the key's counter at the finalized block: it says that the operator has looked at everything the key
-    sent until then (`unknown_outgoing`), and moves the counter forward. Without it a key whose chain is ahead of the database pauses again.
+    sent until then (`unknown_outgoing`), and moves the counter forward. Without it, a key whose chain is ahead of the
+    database pauses again.
     """
     found = await repository_keys.lock_key(session, key_id)
     if found is None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from guerdon.chains.signing import address_of, sign_transaction
-from guerdon.kit.secrets import KeyRing
+from guerdon.kit.secrets import KeyRing, SecretError
 from guerdon.txmanager.chain import Payload
-from guerdon.txmanager.errors import InvalidKeyError
+from guerdon.txmanager.errors import InvalidKeyError, SigningError
 from guerdon.txmanager.fees import Fees
 from guerdon.txmanager.models import Key
 
@@ -73,12 +73,24 @@ class Signer:
         return self._ring.rewrap(key.secret_encrypted, _context(key.id, key.network, key.address))
 
     def sign_all(self, key: Key, transactions: Sequence[UnsignedTransaction]) -> list[SignedTransaction]:
-        """Sign with a key; raises if what is stored is not the key of its address."""
-        secret = self._ring.decrypt(key.secret_encrypted, _context(key.id, key.network, key.address))
-        if address_of(secret) != key.address:
-            message = f"the stored secret of key {key.id} belongs to another address"
-            raise InvalidKeyError(message)
-        return [_sign(secret, transaction) for transaction in transactions]
+        """Sign with a key; raises `SigningError` if its secret can't be opened or is not the key of its address."""
+        signed, problem = self._try_to_sign(key, transactions)
+        if signed is None:
+            raise SigningError(f"key {key.id} ({key.address}) can't sign: {problem}")
+        return signed
+
+    def _try_to_sign(self, key: Key, transactions: Sequence[UnsignedTransaction]) -> tuple[list[SignedTransaction] | None, str]:
+        # Nothing is raised from here: the frames of a traceback show their variables in some logs.
+        try:
+            secret = self._ring.decrypt(key.secret_encrypted, _context(key.id, key.network, key.address))
+        except SecretError as error:
+            return None, str(error)
+        try:
+            if address_of(secret) != key.address:
+                return None, "the stored secret belongs to another address"
+            return [_sign(secret, transaction) for transaction in transactions], ""
+        except (ValueError, TypeError) as error:
+            return None, str(error)
 
     def _seal(self, key_id: UUID, network: str, secret: bytes) -> SealedKey:
         address = address_of(secret)

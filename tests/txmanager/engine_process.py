@@ -1,0 +1,39 @@
+"""An engine as a process of its own, for tests that kill it: nothing but the product's parts, told by the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from uuid import UUID
+
+from guerdon.chains.evm import EvmClient
+from guerdon.kit.database import Database
+from guerdon.kit.secrets import KeyRing, MasterKey
+from guerdon.txmanager.engine import KeyEngine
+from guerdon.txmanager.terms import EngineTerms
+
+
+async def main() -> None:
+    told = json.loads(os.environ["ENGINE"])
+    database, rpc = Database(told["database"]), EvmClient(told["rpc"])
+    engine = KeyEngine(
+        database=database,
+        rpc=rpc,
+        secrets=KeyRing(MasterKey.from_text(told["master"])),
+        network=told["network"],
+        deployment_id=UUID(told["deployment"]),
+        terms=EngineTerms(**told["terms"]),
+    )
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    try:
+        await engine.run(stop)
+    finally:
+        await rpc.close()
+        await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,244 @@
+"""The engine on a chain that behaves: from queued to final."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from guerdon.kit import driver
+from guerdon.kit.ids import uuid7
+from guerdon.kit.metrics import Gauges
+from guerdon.txmanager import metrics, service, service_keys
+from guerdon.txmanager.errors import IntentMismatchError, IntentNotCancellableError
+from guerdon.txmanager.models import HeldBack, IntentState
+from tests.txmanager.scene import NETWORK, QUICK, SOMEBODY, Scene
+
+REVERTS = "0x60006000fd"
+
+
+async def test_a_queued_transaction_becomes_final(scene: Scene) -> None:
+    intent_id = await scene.transfer(7)
+    async with scene.engine():
+        await scene.until(intent_id, IntentState.SENT)
+        assert len(await scene.node.pool()) == 1
+        await scene.node.mine()
+        included = await scene.until(intent_id, IntentState.INCLUDED)
+        assert (included.block_number, included.succeeded) == (1, True)
+        await scene.node.mine(2)
+        final = await scene.until(intent_id, IntentState.FINAL)
+    assert final.fee_paid_wei == (final.gas_used or 0) * await _price(scene, final.transaction_hash)
+    assert await scene.values_on_chain() == [7]
+    assert await scene.node.balance(SOMEBODY) == 7
+
+
+async def _price(scene: Scene, transaction_hash: str | None) -> int:
+    return int((await scene.node.rpc("eth_getTransactionReceipt", transaction_hash))["effectiveGasPrice"], 16)
+
+
+async def test_transactions_get_nonces_in_the_order_they_were_queued(scene: Scene) -> None:
+    intents = [await scene.transfer(value) for value in range(1, 11)]
+    async with scene.engine(), scene.node.mining():
+        finals = [await scene.until(intent_id, IntentState.FINAL) for intent_id in intents]
+    assert [intent.nonce for intent in finals] == list(range(10))
+    assert await scene.values_on_chain() == list(range(1, 11))
+
+
+async def test_s26_no_more_than_the_limit_are_in_flight(scene: Scene) -> None:
+    intents = [await scene.transfer(value) for value in range(1, 21)]
+    async with scene.engine():
+        await scene.until(intents[15], IntentState.SENT)
+        await asyncio.sleep(0.5)
+        assert len(await scene.node.pool()) == 16
+        assert [(await scene.intent(one)).state for one in intents[16:]] == [IntentState.QUEUED] * 4
+        async with scene.node.mining():
+            for intent_id in intents:
+                await scene.until(intent_id, IntentState.FINAL)
+    assert await scene.is_on_chain_once(*range(1, 21))
+
+
+async def test_what_is_queued_while_others_are_in_flight_is_sent_at_once(scene: Scene) -> None:
+    async with scene.engine():
+        await scene.until(await scene.transfer(1), IntentState.SENT)
+        before = time.monotonic()
+        await scene.until(await scene.transfer(2), IntentState.SENT)
+        assert time.monotonic() - before < 0.3
+
+
+async def test_an_idle_engine_sends_what_is_queued_at_once(scene: Scene) -> None:
+    async with scene.engine(replace(QUICK, idle_poll_seconds=30)):
+        await scene.until_leased()
+        await asyncio.sleep(0.7)
+        before = time.monotonic()
+        await scene.until(await scene.transfer(1), IntentState.SENT, seconds=3)
+        assert time.monotonic() - before < 0.3
+
+
+async def test_queueing_again_for_the_same_reference_is_the_same_transaction(scene: Scene) -> None:
+    ref = uuid7()
+    first, second = await scene.transfer(5, ref=ref), await scene.transfer(5, ref=ref)
+    assert first == second
+    with pytest.raises(IntentMismatchError):
+        await scene.transfer(6, ref=ref)
+
+
+async def test_queueing_at_the_same_time_for_one_reference_is_one_transaction(scene: Scene) -> None:
+    ref = uuid7()
+    assert len(set(await asyncio.gather(*(scene.transfer(5, ref=ref) for _ in range(8))))) == 1
+
+
+async def test_the_owner_is_woken_at_every_change(scene: Scene, owner: driver.RawConnection) -> None:
+    async def woken() -> bool:
+        return await owner.fetchval("DELETE FROM work WHERE kind = 'test.work' RETURNING true") or False
+
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        await scene.until(intent_id, IntentState.SENT)
+        assert await woken()
+        await scene.node.mine()
+        await scene.until(intent_id, IntentState.INCLUDED)
+        assert await woken()
+        await scene.node.mine(2)
+        await scene.until(intent_id, IntentState.FINAL)
+        assert await woken()
+
+
+async def test_a_contract_is_made_and_its_address_told(scene: Scene) -> None:
+    async with scene.database.platform() as session:
+        intent_id = await service.queue(
+            session,
+            key_id=scene.key_id,
+            network=NETWORK,
+            kind="deploy",
+            to=None,
+            data=bytes.fromhex("6001600c60003960016000f300"),
+        )
+    async with scene.engine(), scene.node.mining():
+        final = await scene.until(intent_id, IntentState.FINAL)
+    assert final.contract_address is not None
+    assert await scene.node.rpc("eth_getCode", final.contract_address, "latest") != "0x"
+
+
+async def test_s16_what_would_revert_gets_no_nonce_and_holds_up_nothing(scene: Scene) -> None:
+    bad = await scene.transfer(0, data=bytes.fromhex("01"), to=await _reverter(scene))
+    good = await scene.transfer(2)
+    async with scene.engine():
+        held = await scene.eventually(service.would_revert, bad)
+        assert (held.nonce, held.error is not None) == (None, True)
+        assert (await scene.until(good, IntentState.SENT)).nonce == 0
+        await scene.until_alert("transaction.simulation_failed")
+        assert await scene.owner.fetchval("SELECT count(*) FROM work WHERE kind = 'test.work'") == 1
+        async with scene.database.platform() as session:
+            await service.cancel(session, bad, "its owner gave up")
+        assert (await scene.intent(bad)).state == IntentState.VOID
+        await scene.until_alert("transaction.simulation_failed", is_open=False)
+
+
+async def test_what_needs_an_earlier_transaction_waits_for_it_and_then_goes_on(scene: Scene) -> None:
+    # It would revert until what is in flight before it is in a block: that is no failure, and its owner is not bothered.
+    target = await _reverter(scene)
+    first = await scene.transfer(1)
+    async with scene.engine():
+        await scene.until(first, IntentState.SENT)
+        second = await scene.transfer(2, to=target)
+        held = await scene.eventually(lambda one: one.held_back is not None, second)
+        assert held.held_back == HeldBack.UNCLEAR
+        await scene.node.rpc("anvil_setCode", target, "0x00")
+        await scene.until(second, IntentState.SENT)
+    assert "transaction.simulation_failed" not in await scene.alerts()
+
+
+async def test_a_held_back_transaction_goes_on_by_itself_once_it_would_pass(scene: Scene) -> None:
+    target = await _reverter(scene)
+    intent_id = await scene.transfer(3, to=target)
+    async with scene.engine():
+        await scene.eventually(service.would_revert, intent_id)
+        await scene.node.rpc("anvil_setCode", target, "0x00")
+        assert (await scene.until(intent_id, IntentState.SENT)).held_back is None
+        await scene.until_alert("transaction.simulation_failed", is_open=False)
+
+
+async def test_a_transaction_that_reverts_in_a_final_block_has_failed(scene: Scene) -> None:
+    target = "0x00000000000000000000000000000000000cAFe1"
+    intent_id = await scene.transfer(3, to=target)
+    async with scene.engine():
+        await scene.until(intent_id, IntentState.SENT)
+        await scene.node.rpc("anvil_setCode", target, REVERTS)
+        await scene.node.mine()
+        assert (await scene.until(intent_id, IntentState.INCLUDED)).succeeded is False
+        await scene.node.mine(2)
+        await scene.until(intent_id, IntentState.FAILED)
+    assert "transaction.failed" in await scene.alerts()
+
+
+async def test_s24_included_is_not_final_until_the_network_says_so(scene: Scene) -> None:
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        await scene.until(intent_id, IntentState.SENT)
+        await scene.node.mine()
+        await scene.until(intent_id, IntentState.INCLUDED)
+        await scene.node.mine()
+        await asyncio.sleep(0.5)
+        assert (await scene.intent(intent_id)).state == IntentState.INCLUDED
+        await scene.node.mine()
+        await scene.until(intent_id, IntentState.FINAL)
+
+
+async def test_a_transaction_without_a_nonce_can_be_cancelled_and_takes_none(scene: Scene) -> None:
+    first, second = await scene.transfer(1), await scene.transfer(2)
+    async with scene.database.platform() as session:
+        await service.cancel(session, first)
+    async with scene.engine(), scene.node.mining():
+        assert (await scene.until(second, IntentState.FINAL)).nonce == 0
+        with pytest.raises(IntentNotCancellableError):
+            async with scene.database.platform() as session:
+                await service.cancel(session, second)
+    assert await scene.values_on_chain() == [2]
+
+
+async def test_a_paused_key_signs_nothing_and_goes_on_when_resumed(scene: Scene) -> None:
+    async with scene.database.platform() as session:
+        await service_keys.pause_key(session, scene.key_id, "maintenance")
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        await scene.until_leased()
+        await asyncio.sleep(0.6)
+        assert (await scene.intent(intent_id)).state == IntentState.QUEUED
+        async with scene.database.platform() as session:
+            await service_keys.resume_key(session, scene.key_id)
+        await scene.until(intent_id, IntentState.SENT)
+
+
+async def test_s22_a_key_without_native_coin_pauses_itself_and_resumes_when_funded(scene: Scene) -> None:
+    await scene.node.rpc("anvil_setBalance", scene.address, "0x0")
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        key = await scene.until_paused()
+        assert key.resumes_by_itself
+        assert scene.address in (key.pause_reason or "")
+        await scene.until_alert("key.out_of_gas")
+        await asyncio.sleep(0.3)
+        assert (await scene.intent(intent_id)).state == IntentState.QUEUED
+        await scene.node.fund(scene.address)
+        await scene.until(intent_id, IntentState.SENT)
+        await scene.until_alert("key.out_of_gas", is_open=False)
+
+
+async def test_gauges_tell_the_oldest_of_every_state(scene: Scene) -> None:
+    await scene.transfer(1)
+    told = Gauges()
+    told.ask(metrics.gauges(scene.database))
+    await told.refresh()
+    samples = {(sample.name, sample.labels.get("state")): sample.value for family in told.collect() for sample in family.samples}
+    assert samples["guerdon_transactions_unfinished", "queued"] == 1
+    assert samples["guerdon_transactions_oldest_seconds", "queued"] > 0
+    assert samples["guerdon_gauges_failed", None] == 0
+
+
+async def _reverter(scene: Scene) -> str:
+    """The address of a contract that refuses everything."""
+    address = "0x00000000000000000000000000000000000cAFe0"
+    await scene.node.rpc("anvil_setCode", address, REVERTS)
+    return address
