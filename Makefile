@@ -65,7 +65,7 @@ bench: setup ## measure throughput and latency
 
 .PHONY: check
 check: setup ## every static check: lint, types, import contracts, dependencies, artifacts, query scope
-	@$(BIN)/python tools/check.py
+	@$(BIN)/python tools/check.py $(ARGS)
 
 .PHONY: lint
 lint: setup ## ruff: rules and formatting
@@ -86,6 +86,10 @@ lock: ## resolve the dependencies anew (ARGS="--upgrade" or "--upgrade-package N
 	@$(PYTHON) tools/bootstrap.py $(VENV) --only-installer
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--extra dev $(ARGS) pyproject.toml -o requirements.lock
+
+.PHONY: docs
+docs: setup ## write the pages that are made from the code (docs/errors.md)
+	@$(BIN)/python tools/errors_doc.py
 
 .PHONY: contracts
 contracts: setup ## compile the Solidity sources, run their tests and write the artifacts

@@ -65,9 +65,7 @@ def main() -> int:
         if not have_pip(python) or not run(*pip, "-r", LOCK):
             return 1
     # hatchling and editables are locked above, so that building the project's own wheel downloads nothing.
-    if not run(
-        uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", "--python", python, "-e", ROOT
-    ):
+    if not run(uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", "--python", python, "-e", ROOT):
         return 1
     print(f"setup: done in {time.monotonic() - started:.0f} s", flush=True)
     return 0

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("database_url", "DATABASE_URL", "GUERDON_DATABASE_URL"),
-        description="PostgreSQL 15 or newer, as the application's role. Without it an embedded one is started in the data directory.",
+        description="PostgreSQL 15 or newer, as the application's role. Without it one is started in the data directory.",
     )
     database_owner_url: SecretStr | None = Field(
         None,
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("redis_url", "REDIS_URL", "GUERDON_REDIS_URL"),
-        description="Shares rate limits and caches between processes; may be lost at any time. Without it each process has its own.",
+        description="Shares rate limits between processes; may be lost at any time. Without it each process counts alone.",
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
@@ -95,7 +95,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="The largest body of an ordinary request.")
     max_bulk_body_bytes: int = Field(16_000_000, ge=1_000, description="The largest body of a bulk report.")
     drain_seconds: float = Field(
-        1, ge=0, description="How long after SIGTERM new requests are still taken while /ready says no: as long as the proxy takes to notice."
+        1,
+        ge=0,
+        description="How long after SIGTERM requests are still taken while /ready says no: what the proxy takes to notice.",
     )
     shutdown_seconds: float = Field(20, ge=0, description="How long requests and jobs may go on after SIGTERM.")
 
@@ -123,7 +125,7 @@ class Settings(BaseSettings):
     rpc_urls: dict[str, SecretStr] = Field(
         default_factory=dict[str, SecretStr],
         validation_alias="rpc_urls",
-        description="RPC addresses by network, each set by `GUERDON_RPC_<NETWORK>` in the environment, such as GUERDON_RPC_SONEIUM_MINATO.",
+        description="RPC addresses by network, one variable each: GUERDON_RPC_SONEIUM_MINATO for `soneium-minato`.",
     )
     block_seconds: float = Field(2, gt=0, description="The block time of the local EVM chain.")
 

@@ -135,9 +135,7 @@ async def test_many_wakes_before_a_run_are_one_run(database: Database, owner: dr
     assert len(handler.ran) == 1
 
 
-async def test_a_wake_while_the_handler_runs_runs_it_again_afterwards(
-    database: Database, owner: driver.RawConnection
-) -> None:
+async def test_a_wake_while_the_handler_runs_runs_it_again_afterwards(database: Database, owner: driver.RawConnection) -> None:
     handler = Recorder(takes=0.3)
     async with working(database, handler):
         await wake(database)
@@ -240,9 +238,7 @@ async def test_many_failures_open_one_alert_and_success_closes_it(
     assert await owner.fetchval("SELECT resolved_at IS NOT NULL FROM outbox")
 
 
-async def test_the_work_of_a_killed_worker_is_taken_up(
-    database: Database, owner: driver.RawConnection
-) -> None:
+async def test_the_work_of_a_killed_worker_is_taken_up(database: Database, owner: driver.RawConnection) -> None:
     await owner.execute(
         "INSERT INTO work (kind, program_id, claimed_until, claimed_by, claim, attempts) "
         "VALUES ($1, $2, now() + interval '200 milliseconds', 'killed', 1, 1)",
@@ -256,9 +252,7 @@ async def test_the_work_of_a_killed_worker_is_taken_up(
         await handler.times(1, within=2)
 
 
-async def test_a_worker_whose_claim_was_taken_cannot_finish_it(
-    database: Database, owner: driver.RawConnection
-) -> None:
+async def test_a_worker_whose_claim_was_taken_cannot_finish_it(database: Database, owner: driver.RawConnection) -> None:
     handler = Recorder(takes=0.2)
     async with working(database, handler):
         await wake(database)

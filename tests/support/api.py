@@ -70,7 +70,9 @@ class Running:
 
 async def add_asset(database: Database, symbol: str = "LTZ", **fields: Any) -> Asset:
     """An asset, as an operator of the platform adds one."""
-    asset = Asset(id=uuid7(), symbol=symbol, decimals=0, delivery="automatic", mintable=True, created_at=datetime.now(UTC), **fields)
+    asset = Asset(
+        id=uuid7(), symbol=symbol, decimals=0, delivery="automatic", mintable=True, created_at=datetime.now(UTC), **fields
+    )
     async with database.platform() as session:
         session.add(asset)
     return asset

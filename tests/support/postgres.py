@@ -85,7 +85,7 @@ async def empty(urls: Urls) -> None:
 @contextmanager
 def short_lived_folder() -> Iterator[Path]:
     """A folder that another user may enter, as PostgreSQL does when tests run as root, with a path short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="gt-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it ours alone
+    folder = Path(tempfile.mkdtemp(prefix="gt-", dir="/tmp"))
     folder.chmod(0o711)
     try:
         yield folder

@@ -64,10 +64,12 @@ class ScopedSession(AsyncSession):
     """A session inside a transaction that `Database` opened and will end."""
 
     async def commit(self) -> NoReturn:
+        """Refused."""
         message = "only Database commits; a service returns, and its caller's transaction ends"
         raise ScopeError(message)
 
     async def rollback(self) -> NoReturn:
+        """Refused."""
         message = "only Database rolls back; raise an error, or use begin_nested() for a part"
         raise ScopeError(message)
 

@@ -18,12 +18,10 @@ _registry: dict[str, type[GuerdonError]] = {}
 
 
 class GuerdonError(Exception):
-    """Base of everything that is told to a caller. Subclasses are declared with their status, code and title:
+    """Base of everything that is told to a caller.
 
-        class FundsExhaustedError(GuerdonError, status=400, code="INSUFFICIENT_BALANCE", title="Insufficient balance"):
-            '''The program has no funds for this reward. Fund it, then send the event again.'''
-
-    The docstring is the default message and the entry in `docs/errors.md`.
+    Subclasses are declared with their status, code and title, as those below. The docstring is the default message and the
+    entry in `docs/errors.md`.
     """
 
     status: ClassVar[int] = 500
@@ -82,9 +80,7 @@ class PayloadTooLargeError(GuerdonError, status=413, code="PAYLOAD_TOO_LARGE", t
     """The body is larger than this endpoint takes."""
 
 
-class UnsupportedMediaTypeError(
-    GuerdonError, status=415, code="UNSUPPORTED_MEDIA_TYPE", title="Unsupported media type"
-):
+class UnsupportedMediaTypeError(GuerdonError, status=415, code="UNSUPPORTED_MEDIA_TYPE", title="Unsupported media type"):
     """This endpoint does not take a body of that content type."""
 
 

@@ -100,9 +100,7 @@ async def once(
     if answer.status < _FIRST_ERROR_STATUS:
         await session.flush()
         sealed = ring.encrypt(answer.body, key.context)
-        await connection.execute(
-            _KEEP, key.program_id, key.operation, key.caller, key.digest, body_hash, answer.status, sealed
-        )
+        await connection.execute(_KEEP, key.program_id, key.operation, key.caller, key.digest, body_hash, answer.status, sealed)
     return answer
 
 

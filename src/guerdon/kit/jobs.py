@@ -68,9 +68,7 @@ A notification makes commits queue behind each other, so none is sent where one 
 """
 
 
-async def wake(
-    session: AsyncSession | driver.RawConnection, kind: str, program_id: UUID, due_at: datetime | None = None
-) -> None:
+async def wake(session: AsyncSession | driver.RawConnection, kind: str, program_id: UUID, due_at: datetime | None = None) -> None:
     """Have the handler of `kind` run for a program at `due_at` (now, by the database's clock), once this transaction commits.
 
     Refuses a connection that is not in a transaction: the work and what makes it belong together (DESIGN section 4).

@@ -76,7 +76,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return cast("EventDict", {name: _redacted(name, value, 0) for name, value in event.items()})
 
 
-def _redacted(name: str, value: Any, depth: int) -> Any:
+def _redacted(name: str, value: Any, depth: int) -> Any:  # noqa: PLR0911 - one for each kind of value
     if value is None or isinstance(value, bool | int | float) or name == "exc_info":
         return value
     if _is_secret_name(name) and value != "":

@@ -57,18 +57,14 @@ class OutboxRow(Base):
     )
 
 
-async def append(
-    session: AsyncSession, kind: str, payload: Mapping[str, Any], *, program_id: UUID | None = None
-) -> UUID:
+async def append(session: AsyncSession, kind: str, payload: Mapping[str, Any], *, program_id: UUID | None = None) -> UUID:
     """Record that something happened, in the caller's transaction. `kind` is `noun.past_participle`; returns the row's id."""
     row_id = uuid7()
-    await session.execute(
-        insert(OutboxRow).values(id=row_id, program_id=program_id, kind=kind, payload=dict(payload))
-    )
+    await session.execute(insert(OutboxRow).values(id=row_id, program_id=program_id, kind=kind, payload=dict(payload)))
     return row_id
 
 
-async def raise_alert(  # noqa: PLR0913 - an alert has that many parts, and each has a name at the call
+async def raise_alert(
     session: AsyncSession,
     kind: str,
     key: str,

@@ -97,9 +97,7 @@ class EmbeddedPostgres:
             self._lock_file.close()
             self._lock_file = None
 
-    async def _adopt_or_spawn(
-        self, place: postgres_host.Place, socket: Path, tell: Progress
-    ) -> subprocess.Popen[bytes] | None:
+    async def _adopt_or_spawn(self, place: postgres_host.Place, socket: Path, tell: Progress) -> subprocess.Popen[bytes] | None:
         gives_up_at = monotonic() + _LEFTOVER_PATIENCE_SECONDS
         while True:
             if self._running is not None and self._running.process is not None:
@@ -310,9 +308,7 @@ async def _wait_for_predecessor(place: postgres_host.Place, socket: Path, tell: 
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _wait_until_ready(
-    place: postgres_host.Place, socket: Path, process: subprocess.Popen[bytes], tell: Progress
-) -> bool:
+async def _wait_until_ready(place: postgres_host.Place, socket: Path, process: subprocess.Popen[bytes], tell: Progress) -> bool:
     """True once it takes connections, False if it ends before."""
     tells_at = monotonic() + _PROGRESS_EVERY_SECONDS
     while process.poll() is None:

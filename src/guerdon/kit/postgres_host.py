@@ -151,7 +151,9 @@ def _system_folder(user: ServiceUser) -> Path:
         _SYSTEM_FOLDER.mkdir(mode=_ENTER_ONLY, exist_ok=True, parents=True)
         _SYSTEM_FOLDER.chmod(_ENTER_ONLY)
     except OSError as error:
-        message = f"user {user.uid} may not enter the data directory, and {_SYSTEM_FOLDER} can't be made: choose another --data-dir"
+        message = (
+            f"user {user.uid} may not enter the data directory, and {_SYSTEM_FOLDER} can't be made: choose another --data-dir"
+        )
         raise HostError(message) from error
     return _SYSTEM_FOLDER
 

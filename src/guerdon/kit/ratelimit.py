@@ -167,7 +167,9 @@ def _state(rate: Rate, cost: int, *, allowed: bool, current: int, previous: int,
         free_ms = ends_ms + window_ms - max(0, rate.limit - cost + 1) * window_ms // max(current, 1)
     free_ms = max(free_ms, now_ms + 1) + 1
     retry_after = max(1, math.ceil((free_ms - now_ms) / 1000))
-    return RateState(allowed=False, limit=rate.limit, remaining=remaining, reset_at=math.ceil(free_ms / 1000), retry_after=retry_after)
+    return RateState(
+        allowed=False, limit=rate.limit, remaining=remaining, reset_at=math.ceil(free_ms / 1000), retry_after=retry_after
+    )
 
 
 def address_key(address: str) -> str:
