@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -19,21 +21,32 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from guerdon import __version__, operations
+from guerdon import __version__, operations, verification
 from guerdon.accounts.master_secret import open_wallets
 from guerdon.accounts.wallets import BuiltInWallets
+from guerdon.activity.events_api import open_events_api
+from guerdon.connections import ChainClients
 from guerdon.earning import routes as earning
+from guerdon.engines import Engines
 from guerdon.kit.clock import Clock, SystemClock
-from guerdon.kit.database import Database
-from guerdon.kit.metrics import Gauges
+from guerdon.kit.database import Database, PlatformSession
+from guerdon.kit.ids import uuid7
+from guerdon.kit.metrics import Gauges, serve_metrics
 from guerdon.kit.openapi import document
 from guerdon.kit.ratelimit import RateLimiter
 from guerdon.kit.secrets import KeyRing, key_ring
 from guerdon.kit.web import RequestLog, render_errors
+from guerdon.kit.worker import Handler, Worker
 from guerdon.notices import routes as notices
+from guerdon.payouts import jobs as payouts
+from guerdon.payouts.deps import PayoutDeps
+from guerdon.programs import funding
 from guerdon.programs import routes as programs
 from guerdon.programs import routes_admin_keys as admin_keys
+from guerdon.programs.funding import FundingDeps
 from guerdon.settings import Settings
+from guerdon.txmanager.metrics import gauges as transaction_gauges
+from guerdon.txmanager.repository_keys import deployment, insert_deployment
 
 log = structlog.get_logger("guerdon.app")
 
@@ -82,6 +95,18 @@ class Runtime:
     wallets: BuiltInWallets
     limiter: RateLimiter
     gauges: Gauges
+    chain: ChainClients
+    """`await runtime.chain("local")` is the client of a network, opened once and its genesis checked."""
+    deployment_id: UUID
+    """The settings', else the database's (SAFETY S21)."""
+
+    def payout_deps(self) -> PayoutDeps:
+        """What the steps of payouts take."""
+        return PayoutDeps(self.database, self.chain, self.clock)
+
+    def funding_deps(self) -> FundingDeps:
+        """What funding takes."""
+        return FundingDeps(self.database, self.chain, self.clock)
 
 
 @asynccontextmanager
@@ -103,20 +128,36 @@ async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> Asy
     )
     limiter = RateLimiter(None if settings.redis_url is None else settings.redis_url.get_secret_value())
     gauges = Gauges()
+    chains = ChainClients(settings, database)
     operations.ask_gauges(gauges, database)
+    gauges.ask(transaction_gauges(database))
     try:
         await operations.wait_for_schema(database)
         async with database.platform() as session:
+            deployment_id = await deployment_of(session, settings)
             wallets = await open_wallets(session, ring, present.now())
-        yield Runtime(settings, present, database, ring, wallets, limiter, gauges)
+        yield Runtime(settings, present, database, ring, wallets, limiter, gauges, chains, deployment_id)
     finally:
+        await chains.close()
         await limiter.close()
         await database.close()
 
 
+async def deployment_of(session: PlatformSession, settings: Settings) -> UUID:
+    """The deployment's id: the settings' where they have one, else the database's, which is named now if it has none.
+
+    That both agree is checked by the engines before they send anything (SAFETY S21).
+    """
+    await insert_deployment(session, settings.deployment_id or uuid7())
+    known = await deployment(session)
+    if settings.deployment_id is not None or known is None:
+        return settings.deployment_id or uuid7()
+    return known.id
+
+
 def routers(role: WebRole) -> list[APIRouter]:
     """The routers of a role, in the order in which the document lists them."""
-    administration = [programs.router, earning.router, admin_keys.router, notices.router]
+    administration = [programs.router, earning.router, admin_keys.router, notices.router, verification.router]
     match role:
         case WebRole.ALL | WebRole.ADMIN:
             return administration
@@ -164,23 +205,38 @@ class Application:
         self, settings: Settings, role: WebRole = WebRole.ALL, *, draining: Draining | None = None, clock: Clock | None = None
     ) -> None:
         self._settings = settings
+        self._role = role
         self._clock = clock
         self._api = api(role)
         self._api.state.draining = draining or NotDraining()
         self._behind: ASGIApp = RequestLog(self._api)
+        self._front = self._behind
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Runtime]:
         """Open the runtime, answer requests, close it."""
         async with open_runtime(self._settings, clock=self._clock) as runtime:
             self._api.state.runtime = runtime
-            yield runtime
+            if self._role is WebRole.ADMIN:
+                yield runtime
+                return
+            async with open_events_api(
+                self._settings,
+                database=runtime.database,
+                secrets=runtime.secrets,
+                wallets=runtime.wallets,
+                limiter=runtime.limiter,
+                clock=runtime.clock,
+            ) as events:
+                self._api.state.events = events
+                self._front = events.front(self._behind)
+                yield runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(self.running, receive, send)
         else:
-            await self._behind(scope, receive, send)
+            await self._front(scope, receive, send)
 
 
 async def _lifespan(running: Callable[[], Any], receive: Receive, send: Send) -> None:
@@ -202,3 +258,32 @@ async def _lifespan(running: Callable[[], Any], receive: Receive, send: Send) ->
 def create_app(settings: Settings, *, role: WebRole = WebRole.ALL, draining: Draining | None = None) -> Application:
     """The web application; nothing is opened before its lifespan begins. `draining` turns readiness off before the end."""
     return Application(settings, role, draining=draining)
+
+
+async def run_worker(runtime: Runtime, stop: asyncio.Event) -> None:
+    """Do the work of every domain and run the engines until `stop` is set; then finish what runs, and return."""
+    settings = runtime.settings
+    payout_deps, funding_deps = runtime.payout_deps(), runtime.funding_deps()
+
+    async def advance_fundings(_: UUID) -> timedelta | None:
+        return await funding.advance(funding_deps)
+
+    handlers: dict[str, Handler] = {**payouts.handlers(payout_deps), funding.WORK: advance_fundings}
+    await payouts.schedule(payout_deps)
+    worker = Worker(
+        runtime.database,
+        handlers,
+        concurrency=settings.worker_concurrency,
+        drain_seconds=settings.shutdown_seconds,
+    )
+    engines = Engines(runtime.database, runtime.chain, runtime.secrets, runtime.deployment_id)
+    server = None
+    if settings.metrics_port is not None:
+        server = await serve_metrics(settings.host, settings.metrics_port, runtime.gauges)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.run(stop))
+            tasks.create_task(engines.run(stop))
+    finally:
+        if server is not None:
+            server.close()

@@ -36,7 +36,8 @@ async def open_wallets(session: PlatformSession, ring: KeyRing, now: datetime) -
     except (SecretError, ValueError) as error:
         message = f"The master secret of wallets can't be opened: {error}. Give back the secret key (GUERDON_SECRET_KEY or secret.key in the data directory) that this database was made with."
         raise MasterSecretError(message) from error
-    if wallets.fingerprint() != stored.fingerprint:
+    # The deployment's row names it too: a secret that was put in place of another would give other wallets.
+    if {stored.fingerprint, await repository.remember_fingerprint(session, stored.fingerprint)} != {wallets.fingerprint()}:
         raise MasterSecretError
     if not ring.is_current(stored.envelope):
         await repository.wrap_master_secret(

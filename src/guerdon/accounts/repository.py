@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.accounts.models import Account, Identity, MasterSecret
 from guerdon.kit.database import PlatformSession, ScopedSession
+from guerdon.txmanager.models import Deployment
 
 
 async def account_of(session: ScopedSession, program_id: UUID, identity: str) -> Account | None:
@@ -53,3 +54,11 @@ async def wrap_master_secret(
         .where(MasterSecret.name == name, MasterSecret.fingerprint == fingerprint)
         .values(envelope=envelope, wrapped_at=now)
     )
+
+
+async def remember_fingerprint(session: PlatformSession, fingerprint: str) -> str | None:
+    """The fingerprint that the deployment's row has: this one, if it had none."""
+    await session.execute(
+        update(Deployment).where(Deployment.wallets_fingerprint.is_(None)).values(wallets_fingerprint=fingerprint)
+    )
+    return await session.scalar(select(Deployment.wallets_fingerprint))

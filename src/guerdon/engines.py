@@ -1,0 +1,85 @@
+"""Keeps one engine running for each network that is set up and has an RPC address; networks may be added meanwhile.
+
+What an engine does is `txmanager/engine.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select
+
+from guerdon.connections import ChainClients
+from guerdon.kit.database import Database, ScopedSession
+from guerdon.kit.errors import DatabaseUnavailableError
+from guerdon.kit.secrets import KeyRing
+from guerdon.txmanager.engine import KeyEngine
+from guerdon.txmanager.models import Network
+
+_LOOK_SECONDS: Final = 2.0
+"""How soon a network that was added is served."""
+_REST_SECONDS: Final = 15.0
+"""How soon an engine is tried again that refused to work: an operator has to act first, and need not restart anything."""
+
+log = structlog.get_logger("guerdon.engines")
+
+
+class Engines:
+    """The engines of one worker."""
+
+    def __init__(self, database: Database, chains: ChainClients, secrets: KeyRing, deployment_id: UUID) -> None:
+        self._database = database
+        self._chains = chains
+        self._secrets = secrets
+        self._deployment_id = deployment_id
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set and every engine has given its keys back."""
+        while not stop.is_set():
+            try:
+                names = await self._networks()
+            except DatabaseUnavailableError:
+                names = []
+            for name in names:
+                if name not in self._running and self._chains.is_configured(name):
+                    self._running[name] = asyncio.create_task(self._keep(name, stop), name=f"engine {name}")
+            await _wait(stop, _LOOK_SECONDS)
+        await asyncio.gather(*self._running.values())
+
+    async def _networks(self) -> list[str]:
+        async with self._database.platform() as session:
+            return await network_names(session)
+
+    async def _keep(self, network: str, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            engine = KeyEngine(
+                database=self._database,
+                rpc=self._chains.unproven(network),
+                secrets=self._secrets,
+                network=network,
+                deployment_id=self._deployment_id,
+            )
+            try:
+                await engine.run(stop)
+            except Exception as error:  # noqa: BLE001 - other networks go on, and this one is tried again
+                log.exception("engine.stopped", network=network, error=type(error).__name__)
+                await _wait(stop, _REST_SECONDS)
+
+
+async def network_names(session: ScopedSession) -> list[str]:
+    """Every network that is set up."""
+    return list(await session.scalars(select(Network.name).order_by(Network.name)))
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass
+
+
