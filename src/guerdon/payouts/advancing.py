@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from guerdon.chains.contracts import BatchStatus
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, ProgramSession, run_in_platform, run_in_program
@@ -18,7 +19,7 @@ from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import DeliveryState
 from guerdon.payouts import repository, repository_split, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
-from guerdon.payouts.distributor import BatchStatus, Distributor, open_distributor
+from guerdon.payouts.distributor import Distributor, open_distributor
 from guerdon.payouts.freezing import pause_for
 from guerdon.payouts.models import Batch
 from guerdon.payouts.payments import Member, by_program, merged

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
-from typing import Any
 
 from guerdon.chains import contracts
+from guerdon.chains.contracts import BatchStatus
 from guerdon.chains.port import ChainUnavailableError, RpcError
 from guerdon.ledger.models import Asset
 from guerdon.payouts.deps import PayoutDeps
@@ -16,14 +15,6 @@ from guerdon.txmanager import repository_treasuries, tokens
 from guerdon.txmanager.chain import Rpc
 from guerdon.txmanager.models import Network, Treasury
 from guerdon.txmanager.treasuries import DISTRIBUTOR, Finality
-
-
-class BatchStatus(IntEnum):
-    """What the distributor has of a batch id; paid and void are for ever."""
-
-    NEW = 0
-    PAID = 1
-    VOID = 2
 
 
 class Distributor:
@@ -70,9 +61,10 @@ class Distributor:
             return {}
         number = await tokens.final_block(self._rpc) if block_number is None else block_number
         answers = [
-            await tokens.read(self._rpc, self._address, contracts.status_of_call(self._treasury, value), hex(number)) for value in ids
+            await tokens.read(self._rpc, self._address, contracts.status_of_call(self._treasury, value), hex(number))
+            for value in ids
         ]
-        return {value: BatchStatus(contracts.decode_uint(answer)) for value, answer in zip(ids, answers, strict=True)}
+        return {value: contracts.read_status(answer) for value, answer in zip(ids, answers, strict=True)}
 
     async def finality(self) -> Finality:
         """What the treasury holds after the finalized block."""
@@ -105,5 +97,14 @@ def _pairs(payments: Sequence[Payment]) -> list[tuple[str, int]]:
     return [(payment.recipient, payment.amount_atomic) for payment in payments]
 
 
-def _refusal(answer: Any) -> Refusal:
-    return Refusal(str(answer))
+def _refusal(answer: RpcError) -> Refusal:
+    """Why, in words, and which payment it was, where the contract says so."""
+    failed = contracts.failed_payment(answer.revert_data)
+    error = contracts.decode_error(answer.revert_data)
+    if failed is None:
+        return Refusal(answer.message if error is None else str(error))
+    inner = contracts.decode_error(failed.reason)
+    said = (
+        "the distributor refuses this recipient" if not failed.reason else str(inner or f"the token said 0x{failed.reason.hex()}")
+    )
+    return Refusal(said, failed.index)

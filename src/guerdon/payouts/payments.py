@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid5
 
-MAX_ATOMIC: Final = 2**96 - 1
+from guerdon.chains.contracts import MAX_PAYMENT
+
+MAX_ATOMIC: Final = MAX_PAYMENT
 """What one transfer of the distributor can carry, and so the most that a whole batch may sum up to."""
 
 

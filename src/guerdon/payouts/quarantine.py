@@ -106,7 +106,9 @@ async def release(session: PlatformSession, treasury: Treasury, batch: Batch, me
     treasury.period_reserved = max(0, treasury.period_reserved - total)
     for member in members:
         if member.gas_reserved_wei:
-            await repository.add_gas(session, member.program_id, treasury.network, gas_day(batch.opened_at), -member.gas_reserved_wei)
+            await repository.add_gas(
+                session, member.program_id, treasury.network, gas_day(batch.opened_at), -member.gas_reserved_wei
+            )
     await session.flush()
 
 

@@ -76,7 +76,9 @@ async def lock_waiting(session: ScopedSession, program_id: UUID, asset_id: UUID,
     """The oldest payouts to reserve, locked; those that another transaction holds are left out."""
     rows = await session.execute(_WAITING, {"program_id": program_id, "asset_id": asset_id, "limit": limit})
     return [
-        Waiting(row.id, row.account_id, row.points, None if row.amount_atomic is None else int(row.amount_atomic), row.wallet_address)
+        Waiting(
+            row.id, row.account_id, row.points, None if row.amount_atomic is None else int(row.amount_atomic), row.wallet_address
+        )
         for row in rows
     ]
 
@@ -91,9 +93,7 @@ _IN_DEBT = text(
 
 async def accounts_in_debt(session: ScopedSession, program_id: UUID, asset_id: UUID, accounts: Iterable[UUID]) -> set[UUID]:
     """Of these accounts, those with open debt: nothing is sent to them (SAFETY S13). Read after the locks (SAFETY S10)."""
-    found = await session.scalars(
-        _IN_DEBT, {"program_id": program_id, "asset_id": asset_id, "accounts": sorted(set(accounts))}
-    )
+    found = await session.scalars(_IN_DEBT, {"program_id": program_id, "asset_id": asset_id, "accounts": sorted(set(accounts))})
     return set(found)
 
 
@@ -161,7 +161,9 @@ async def insert_batch(session: PlatformSession, batch: Batch) -> None:
     await session.flush()
 
 
-async def insert_members(session: PlatformSession, batch_id: UUID, members: Sequence[Member], gas_reserved_wei: Sequence[int]) -> None:
+async def insert_members(
+    session: PlatformSession, batch_id: UUID, members: Sequence[Member], gas_reserved_wei: Sequence[int]
+) -> None:
     """Put payouts into a batch, each with the gas that is reserved of its program's budget for it, in wei."""
     await session.execute(
         insert(BatchMember),
@@ -239,9 +241,7 @@ async def lock_unsettled(session: PlatformSession, batch_id: UUID, program_id: U
 async def settle_members(session: PlatformSession, batch_id: UUID, program_id: UUID) -> None:
     """A program's part of a batch is over."""
     await session.execute(
-        update(BatchMember)
-        .where(BatchMember.batch_id == batch_id, BatchMember.program_id == program_id)
-        .values(settled=True)
+        update(BatchMember).where(BatchMember.batch_id == batch_id, BatchMember.program_id == program_id).values(settled=True)
     )
 
 
@@ -319,12 +319,8 @@ async def gas_spent(session: PlatformSession, program_id: UUID, network: str, da
 
 async def gas_budget(session: AsyncSession, program_id: UUID) -> int | None:
     """Wei a day that a program's payouts may cost; None: no limit."""
-    value = await session.scalar(
-        text("select gas_budget_wei from programs where id = :program_id"), {"program_id": program_id}
-    )
+    value = await session.scalar(text("select gas_budget_wei from programs where id = :program_id"), {"program_id": program_id})
     return None if value is None else int(value)
-
-
 
 
 async def delete_members(session: PlatformSession, batch_id: UUID, program_id: UUID, ids: Sequence[UUID]) -> None:
@@ -334,3 +330,12 @@ async def delete_members(session: PlatformSession, batch_id: UUID, program_id: U
             BatchMember.batch_id == batch_id, BatchMember.program_id == program_id, BatchMember.delivery_id.in_(ids)
         )
     )
+
+
+async def wallet_of(session: ScopedSession, program_id: UUID, account_id: UUID) -> str:
+    """An account's built-in wallet: where its tokens go (SAFETY S5)."""
+    wallet = await session.scalar(
+        text("select wallet_address from accounts where program_id = :program_id and id = :account_id"),
+        {"program_id": program_id, "account_id": account_id},
+    )
+    return str(wallet)

@@ -8,7 +8,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.ledger.models import Delivery

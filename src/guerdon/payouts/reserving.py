@@ -112,7 +112,12 @@ async def _reserve_chunk(
     await repository.insert_members(session, batch.id, chosen, gas)
     if sum(gas):
         await repository.add_gas(session, program_id, treasury.network, gas_day(now), sum(gas))
-    await _book_reservation(session, treasury, batch, chosen, terms, now)
+    book_reservation(treasury, batch, chosen, now)
+    due = batch.opened_at + timedelta(seconds=terms.batch_window_seconds)
+    if _is_full(batch, terms):
+        batch.state, due = BatchState.CLOSED, now
+    await session.flush()
+    await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID, due)
     if len(chosen) < len(waiting):
         return Outcome.CANNOT_PAY
     # What was locked by others is woken by them.
@@ -135,7 +140,9 @@ async def _batch_with_room(session: PlatformSession, treasury: Treasury, terms: 
         await session.flush()
         batch = None
     if batch is None:
-        batch = Batch(id=uuid7(), treasury_id=treasury.id, state=BatchState.OPEN, size=0, total_atomic=0, supersedes=[], opened_at=now)
+        batch = Batch(
+            id=uuid7(), treasury_id=treasury.id, state=BatchState.OPEN, size=0, total_atomic=0, supersedes=[], opened_at=now
+        )
         await repository.insert_batch(session, batch)
     elif batch.size == 0:
         # The window begins with the first payout, not with a row that a transaction left empty.
@@ -177,9 +184,8 @@ def gas_day(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d")
 
 
-async def _book_reservation(
-    session: PlatformSession, treasury: Treasury, batch: Batch, chosen: Sequence[Member], terms: PayoutTerms, now: datetime
-) -> None:
+def book_reservation(treasury: Treasury, batch: Batch, chosen: Sequence[Member], now: datetime) -> None:
+    """Count what goes into a batch against the treasury and its period. Both are locked."""
     total = sum(member.amount_atomic for member in chosen)
     treasury.reserved += total
     if treasury.period_limit is not None:
@@ -188,9 +194,3 @@ async def _book_reservation(
         treasury.period_reserved += total
     batch.size += len(chosen)
     batch.total_atomic += total
-    due = batch.opened_at + timedelta(seconds=terms.batch_window_seconds)
-    if _is_full(batch, terms):
-        batch.state = BatchState.CLOSED
-        due = now
-    await session.flush()
-    await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID, due)

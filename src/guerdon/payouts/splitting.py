@@ -10,12 +10,13 @@ from uuid import UUID
 
 import structlog
 
+from guerdon.chains.contracts import BatchStatus
 from guerdon.kit import jobs
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.payouts import repository, repository_split
 from guerdon.payouts.deps import PayoutDeps
-from guerdon.payouts.distributor import BatchStatus, Distributor
+from guerdon.payouts.distributor import Distributor
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member, child_batch_id, halves
 from guerdon.payouts.quarantine import quarantine
@@ -35,7 +36,11 @@ async def ancestors_to_name(
     if not ancestors:
         return []
     statuses = await distributor.statuses([ancestor.chain_batch_id for ancestor in ancestors])
-    paid = {ancestor.batch_id: ancestor.chain_batch_id for ancestor in ancestors if statuses[ancestor.chain_batch_id] is BatchStatus.PAID}
+    paid = {
+        ancestor.batch_id: ancestor.chain_batch_id
+        for ancestor in ancestors
+        if statuses[ancestor.chain_batch_id] is BatchStatus.PAID
+    }
     if paid:
         async with deps.database.platform() as session:
             twice = await repository_split.destinations_in(session, batch_id, list(paid))

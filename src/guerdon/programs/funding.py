@@ -27,8 +27,8 @@ from guerdon.programs.errors_funding import (
     DepositNotFoundError,
     DepositUsedError,
     FundingConflictError,
-    NoTreasuryError,
     NotMintableError,
+    NoTreasuryError,
 )
 from guerdon.programs.models import Funding, FundingKind, FundingState, Program
 from guerdon.txmanager import minting, repository_treasuries, tokens
@@ -285,5 +285,3 @@ async def _note(deps: FundingDeps, funding: Funding, reason: str) -> None:
             locked.reason = reason
 
     await run_in_platform(deps.database, note)
-
-

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from guerdon.chains import contracts
+from guerdon.chains.signing import address_of
 from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database, PlatformSession, run_in_platform
 from guerdon.kit.secrets import KeyRing
@@ -75,7 +76,7 @@ class Deployment:
         signer = Signer(self._deps.ring)
         next_nonce = 0
         if private_key is not None:
-            next_nonce = await tokens.next_nonce(await self._deps.chain(self._network), address_of_key(private_key))
+            next_nonce = await tokens.next_nonce(await self._deps.chain(self._network), _address_of(private_key))
 
         async def ensure(session: PlatformSession) -> Key:
             known = [key for key in await repository_keys.keys(session, self._network) if key.purpose == purpose]
@@ -100,38 +101,49 @@ class Deployment:
         Raises `DeploymentFailedError` if one fails on chain; called again, it is tried again.
         """
         ids = [await run_in_platform(self._deps.database, _Ensure(self._network, step)) for step in steps]
+        return await self._wait(ids, [step.name for step in steps], until)
+
+    async def wait_final(self, intents: Sequence[Intent], name: str) -> None:
+        """Wait until transactions are final. Raises `DeploymentFailedError`."""
+        await self._wait([intent.id for intent in intents], [name] * len(intents), Until.FINAL)
+
+    async def _wait(self, ids: Sequence[UUID], names: Sequence[str], until: Until) -> list[Intent]:
         tells_at = monotonic() + _TELL_EVERY_SECONDS
         while True:
             async with self._deps.database.platform() as session:
                 intents = [await session.get_one(Intent, intent_id, populate_existing=True) for intent_id in ids]
-            failed = [(step, intent) for step, intent in zip(steps, intents, strict=True) if _is_dead(intent)]
+            failed = [(name, intent) for name, intent in zip(names, intents, strict=True) if _is_dead(intent)]
             if failed:
-                step, intent = failed[0]
-                message = f"{step.name} failed on {self._network}: {intent.error or 'reverted'}. Mend the cause, then run it again."
+                name, intent = failed[0]
+                message = f"{name} failed on {self._network}: {intent.error or 'reverted'}. Mend the cause, then run it again."
                 raise DeploymentFailedError(message)
             if all(_is_done(intent, until) for intent in intents):
                 return intents
             if monotonic() > tells_at:
                 tells_at += _TELL_EVERY_SECONDS
-                await self._tell_waiting(steps, intents, until)
+                await self._tell_waiting(names, intents, until)
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _tell_waiting(self, steps: Sequence[Step], intents: Sequence[Intent], until: Until) -> None:
-        for step, intent in zip(steps, intents, strict=True):
+    async def _tell_waiting(self, names: Sequence[str], intents: Sequence[Intent], until: Until) -> None:
+        for name, intent in zip(names, intents, strict=True):
             if _is_done(intent, until):
                 continue
             async with self._deps.database.platform() as session:
-                key = await session.get_one(Key, step.key_id, populate_existing=True)
+                key = await session.get_one(Key, intent.key_id, populate_existing=True)
             why = key.pause_reason or intent.error or f"its transaction is {intent.state}"
-            self._tell(f"waiting for {step.name}: {why}")
+            self._tell(f"waiting for {name}: {why}")
 
-    async def deploy(self, creations: dict[str, bytes], key: Key) -> dict[str, str]:
-        """Deploy contracts by their names (`RewardToken:LTZ`), check their code and record them; their addresses."""
+    async def deploy(self, creations: dict[str, bytes], key: Key, *, also: Sequence[Step] = ()) -> dict[str, str]:
+        """Deploy contracts by their names (`RewardToken:LTZ`), check their code and record them; their addresses.
+
+        `also` are made at the same time.
+        """
         missing = {name: code for name, code in creations.items() if await self.address_of(name) is None}
         if missing:
             self._tell(f"deploying {', '.join(missing)}")
         steps = [Step(name, "deploy", key.id, None, code) for name, code in missing.items()]
-        for step, intent in zip(steps, await self.run(steps, Until.INCLUDED), strict=True):
+        intents = await self.run([*steps, *also], Until.INCLUDED)
+        for step, intent in zip(steps, intents[: len(steps)], strict=True):
             address = contracts.created_address(key.address, intent.nonce or 0)
             await self._check_code(step.name, address)
             await run_in_platform(self._deps.database, _Record(self._network, step.name, address, intent.id, self._deps.clock))
@@ -182,11 +194,13 @@ class _Record:
         await repository_treasuries.record_contract(session, self._values)
 
 
+def _address_of(private_key: str) -> str:
+    return address_of(bytes.fromhex(private_key.removeprefix("0x")))
+
+
 def _is_dead(intent: Intent) -> bool:
     return intent.state in _DEAD or (intent.state == IntentState.INCLUDED and intent.succeeded is False)
 
 
 def _is_done(intent: Intent, until: Until) -> bool:
     return intent.state == IntentState.FINAL or (until is Until.INCLUDED and intent.state in _LANDED)
-
-

@@ -18,9 +18,7 @@ def minter_name(symbol: str) -> str:
     return f"RewardMinter:{symbol}"
 
 
-async def queue_mint(
-    session: PlatformSession, asset: Asset, *, to: str, amount_atomic: int, ref: UUID, work_kind: str
-) -> UUID:
+async def queue_mint(session: PlatformSession, asset: Asset, *, to: str, amount_atomic: int, ref: UUID, work_kind: str) -> UUID:
     """Mint once for `ref`, whatever is repeated. Raises `AssetWithoutTokenError`, `NotDeployedError`."""
     if asset.network is None or asset.token_address is None:
         raise AssetWithoutTokenError

@@ -21,7 +21,9 @@ from guerdon.txmanager.models import Contract, Key, Treasury
 async def treasury_of_asset(session: AsyncSession, asset_id: UUID) -> Treasury | None:
     """The treasury that pays an asset out, on the asset's own network."""
     return await session.scalar(
-        select(Treasury).join(Asset, (Asset.id == Treasury.asset_id) & (Asset.network == Treasury.network)).where(Asset.id == asset_id)
+        select(Treasury)
+        .join(Asset, (Asset.id == Treasury.asset_id) & (Asset.network == Treasury.network))
+        .where(Asset.id == asset_id)
     )
 
 

@@ -13,8 +13,6 @@ from guerdon.chains.port import ChainUnavailableError, RpcError
 from guerdon.txmanager.chain import Rpc
 from guerdon.txmanager.treasuries import Finality
 
-TRANSFER_TOPIC: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
-"""Of the event `Transfer(address,address,uint256)`."""
 _TRANSFER_TOPICS: Final = 3
 
 
@@ -84,7 +82,11 @@ async def incoming(rpc: Rpc, transaction_hash: str, token: str, to: str) -> Inco
 
 def _is_transfer(entry: Any, token: str) -> bool:
     topics = entry["topics"]
-    return str(entry["address"]).lower() == token.lower() and len(topics) == _TRANSFER_TOPICS and topics[0] == TRANSFER_TOPIC
+    return (
+        str(entry["address"]).lower() == token.lower()
+        and len(topics) == _TRANSFER_TOPICS
+        and topics[0] == contracts.TRANSFER_TOPIC
+    )
 
 
 def _address(topic: str) -> str:
@@ -107,3 +109,14 @@ async def code(rpc: Rpc, address: str) -> bytes:
     """The code at an address at the head; empty if there is none."""
     (answer,) = await rpc.batch([("eth_getCode", (address, "latest"))])
     return bytes.fromhex(str(_sure(answer)).removeprefix("0x"))
+
+
+async def decimals(rpc: Rpc, token: str) -> int:
+    """The decimals that a token says it has."""
+    return contracts.decode_uint(await read(rpc, token, contracts.decimals_call(), "latest"))
+
+
+async def next_nonce(rpc: Rpc, address: str) -> int:
+    """How many transactions an address has in blocks, at the head."""
+    (answer,) = await rpc.batch([("eth_getTransactionCount", (address, "latest"))])
+    return int(str(_sure(answer)), 16)

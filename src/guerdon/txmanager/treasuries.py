@@ -19,8 +19,13 @@ from guerdon.kit.secrets import KeyRing
 from guerdon.ledger.models import Asset
 from guerdon.txmanager import repository, service, service_keys
 from guerdon.txmanager import repository_treasuries as rows
-from guerdon.txmanager.errors_treasuries import AssetWithoutTokenError, NotDeployedError, TreasuryExistsError, TreasuryNotFoundError
-from guerdon.txmanager.models import FINISHED, Intent, KeyPurpose, Treasury
+from guerdon.txmanager.errors_treasuries import (
+    AssetWithoutTokenError,
+    NotDeployedError,
+    TreasuryExistsError,
+    TreasuryNotFoundError,
+)
+from guerdon.txmanager.models import FINISHED, Intent, IntentState, KeyPurpose, Treasury
 from guerdon.txmanager.signer import Signer
 
 LOW_BALANCE_ALERT: Final = "treasury.low_balance"
@@ -100,6 +105,14 @@ async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Inten
     return await service.intent(session, intent_id)
 
 
+async def first_approval(session: PlatformSession, treasury: Treasury) -> Intent:
+    """The approval that was queued with the treasury; a new one if that ended without success."""
+    known = await repository.intent_by_ref(session, "approve", approval_ref(treasury.id, 0))
+    if known is not None and known.state not in {IntentState.FAILED, IntentState.VOID}:
+        return known
+    return await ensure_approval(session, treasury)
+
+
 def approval_ref(treasury_id: UUID, number: int) -> UUID:
     """What the intent of a treasury's first, second, ... approval refers to."""
     return uuid5(treasury_id, f"approval {number}")
@@ -171,7 +184,12 @@ async def resume(session: PlatformSession, treasury_id: UUID) -> Treasury:
 
 
 async def limit(
-    session: PlatformSession, treasury_id: UUID, *, amount_atomic: int | None, period_seconds: int | None, low_balance: int | None = None
+    session: PlatformSession,
+    treasury_id: UUID,
+    *,
+    amount_atomic: int | None,
+    period_seconds: int | None,
+    low_balance: int | None = None,
 ) -> Treasury:
     """At most so many atomic units in so many seconds (both null: no limit), and the balance below which an alert is raised."""
     treasury = await rows.lock_treasury(session, treasury_id)

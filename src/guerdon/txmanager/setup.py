@@ -1,0 +1,209 @@
+"""Setting up a network: its distributor, tokens that we make with their minter, treasuries; and all of it for the local chain.
+
+Each function may be called again at any time and goes on where it was. Single steps are in `deployment.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from guerdon.chains import contracts
+from guerdon.kit.clock import Clock
+from guerdon.kit.database import Database, PlatformSession, run_in_platform
+from guerdon.kit.ids import uuid7
+from guerdon.kit.secrets import KeyRing
+from guerdon.ledger.models import Asset, Delivered
+from guerdon.ledger.repository import asset_by_symbol
+from guerdon.txmanager import repository_treasuries, service_keys, tokens, treasuries
+from guerdon.txmanager.chain import Rpc
+from guerdon.txmanager.deployment import Deployment, DeploymentDeps, Progress, Step, Until
+from guerdon.txmanager.errors_treasuries import AssetExistsError, CodeMismatchError
+from guerdon.txmanager.minting import minter_name
+from guerdon.txmanager.models import Intent, Key, KeyPurpose, Treasury
+from guerdon.txmanager.treasuries import DISTRIBUTOR
+
+LOCAL_NETWORK: Final = "local"
+_LOCAL_GAS_WEI: Final = 1_000 * 10**18
+"""What each key of a local chain gets to pay its transactions with."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that we make for an asset. Amounts are in its smallest unit."""
+
+    symbol: str
+    name: str
+    decimals: int
+    atomic_per_point: int
+    daily_cap_atomic: int
+
+
+LOCAL_TOKEN: Final = NewToken("LTZ", "Loyalteez", decimals=0, atomic_per_point=1, daily_cap_atomic=10**15)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAsset:
+    """An asset whose token exists already: paid from stock unless `RewardMinter` may mint it."""
+
+    symbol: str
+    network: str
+    token_address: str
+    delivery: Delivered
+    atomic_per_point: int
+
+
+class SetupRuntime(Protocol):
+    """The part of the application's runtime that setting up needs."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def secrets(self) -> KeyRing: ...
+    @property
+    def clock(self) -> Clock: ...
+    async def chain(self, network: str, /) -> Rpc: ...
+
+
+def deployment_deps(runtime: SetupRuntime) -> DeploymentDeps:
+    """What deploying takes from the runtime."""
+    return DeploymentDeps(runtime.database, runtime.chain, runtime.secrets, runtime.clock)
+
+
+async def deploy_contracts(
+    deps: DeploymentDeps, network: str, token: NewToken | None, progress: Progress, *, also: tuple[Step, ...] = ()
+) -> dict[str, str]:
+    """Deploy the distributor and, with `token`, an asset's token and minter with its rights and cap; addresses by name.
+
+    The deployer's key appoints and sets the cap; the minter's key can only mint (SAFETY S29). Raises
+    `DeploymentFailedError`, `CodeMismatchError`, `AssetExistsError` (the symbol has another token).
+    """
+    deployment = Deployment(deps, network, progress)
+    deployer = await deployment.key(KeyPurpose.DEPLOYER)
+    creations = {DISTRIBUTOR: contracts.distributor_creation()}
+    if token is not None:
+        minter = await deployment.key(KeyPurpose.MINTER)
+        creations |= {
+            f"RewardToken:{token.symbol}": contracts.token_creation(token.name, token.symbol, token.decimals, deployer.address),
+            minter_name(token.symbol): contracts.minter_creation(
+                admin=deployer.address, minter=minter.address, cap_admin=deployer.address, pauser=deployer.address
+            ),
+        }
+    addresses = await deployment.deploy(creations, deployer, also=also)
+    if token is not None:
+        await _give_rights(deployment, deployer, token, addresses)
+        await _add_token_asset(deps, network, token, addresses[f"RewardToken:{token.symbol}"])
+    return addresses
+
+
+async def _give_rights(deployment: Deployment, deployer: Key, token: NewToken, addresses: dict[str, str]) -> None:
+    token_address = addresses[f"RewardToken:{token.symbol}"]
+    minter_address = addresses[minter_name(token.symbol)]
+    await deployment.run(
+        [
+            Step(
+                f"right to mint {token.symbol}",
+                "grant",
+                deployer.id,
+                token_address,
+                contracts.grant_role_call(contracts.MINTER_ROLE, minter_address),
+            ),
+            Step(
+                f"daily cap of {token.symbol}: {token.daily_cap_atomic}",
+                "cap",
+                deployer.id,
+                minter_address,
+                contracts.set_daily_cap_call(token_address, token.daily_cap_atomic),
+            ),
+        ],
+        Until.INCLUDED,
+    )
+
+
+async def _add_token_asset(deps: DeploymentDeps, network: str, token: NewToken, token_address: str) -> None:
+    async def add(session: PlatformSession) -> None:
+        known = await asset_by_symbol(session, token.symbol)
+        if known is None:
+            await repository_treasuries.insert_asset(
+                session,
+                Asset(
+                    id=uuid7(),
+                    symbol=token.symbol,
+                    decimals=token.decimals,
+                    delivery=Delivered.AUTOMATIC,
+                    network=network,
+                    token_address=token_address,
+                    atomic_per_point=token.atomic_per_point,
+                    mintable=True,
+                    created_at=deps.clock.now(),
+                ),
+            )
+        elif (known.network, known.token_address) != (network, token_address):
+            raise AssetExistsError
+
+    await run_in_platform(deps.database, add)
+
+
+async def create_asset(deps: DeploymentDeps, new: NewAsset) -> Asset:
+    """An asset with an existing token; its decimals are read from the chain. Raises `AssetExistsError`, `CodeMismatchError`."""
+    rpc = await deps.chain(new.network)
+    if not await tokens.code(rpc, new.token_address):
+        message = f"There is no contract at {new.token_address} on {new.network}."
+        raise CodeMismatchError(message)
+    decimals = await tokens.decimals(rpc, new.token_address)
+
+    async def add(session: PlatformSession) -> Asset:
+        await service_keys.network(session, new.network)
+        asset = Asset(
+            id=uuid7(),
+            symbol=new.symbol,
+            decimals=decimals,
+            delivery=new.delivery,
+            network=new.network,
+            token_address=new.token_address,
+            atomic_per_point=new.atomic_per_point,
+            mintable=False,
+            created_at=deps.clock.now(),
+        )
+        if not await repository_treasuries.insert_asset(session, asset):
+            raise AssetExistsError
+        return asset
+
+    return await run_in_platform(deps.database, add)
+
+
+async def bootstrap_local(
+    runtime: SetupRuntime, progress: Progress, *, funder_private_key: str, chain_id: int, block_time_ms: int
+) -> Treasury:
+    """Everything that the local chain needs: network, keys with gas, contracts, the asset LTZ and its treasury.
+
+    Returns when all of it is final. An engine for the network `local` has to be running.
+    """
+    deps = deployment_deps(runtime)
+    async with runtime.database.platform() as session:
+        await service_keys.set_network(session, name=LOCAL_NETWORK, chain_id=chain_id, block_time_ms=block_time_ms)
+    deployment = Deployment(deps, LOCAL_NETWORK, progress)
+    funder = await deployment.key(KeyPurpose.DEPLOYER, funder_private_key)
+    minter = await deployment.key(KeyPurpose.MINTER)
+    treasury_key = await deployment.key(KeyPurpose.TREASURY)
+    gas = tuple(
+        Step(f"gas of the {key.purpose} key", "transfer", funder.id, key.address, b"", _LOCAL_GAS_WEI)
+        for key in (minter, treasury_key)
+    )
+    await deploy_contracts(deps, LOCAL_NETWORK, LOCAL_TOKEN, progress, also=gas)
+    treasury, approval = await _ensure_treasury(deps, treasury_key)
+    await deployment.wait_final([approval], "the treasury's approval")
+    return treasury
+
+
+async def _ensure_treasury(deps: DeploymentDeps, key: Key) -> tuple[Treasury, Intent]:
+    async def ensure(session: PlatformSession) -> tuple[Treasury, Intent]:
+        asset = await asset_by_symbol(session, LOCAL_TOKEN.symbol)
+        if asset is None:
+            raise AssetExistsError(f"{LOCAL_TOKEN.symbol} was not made")
+        treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
+        if treasury is None:
+            treasury = await treasuries.create_treasury(session, deps.ring, asset, key_id=key.id, now=deps.clock.now())
+        return treasury, await treasuries.first_approval(session, treasury)
+
+    return await run_in_platform(deps.database, ensure)
