@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from guerdon.activity.calls import Call, Networks, client_address
 from guerdon.activity.directory import Directory, KnownProgram
@@ -35,8 +36,7 @@ _BEARER = re.compile(r"(?i:bearer)\s+(\S+)")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """What a request proves by itself, before any report in it names a program."""
 
     named: str | None
@@ -55,8 +55,7 @@ class Proof:
         return self.signed_for is None and self.operator is None
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who sent one report: for which program, and how far it is believed."""
 
     program: KnownProgram

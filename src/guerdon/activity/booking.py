@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
+import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
@@ -237,7 +238,7 @@ def _outcomes(plan: Plan, earlier: dict[UUID, Booked], deliveries: dict[tuple[UU
             outcomes.append(booked[outcome.event_id])
         elif isinstance(outcome, Repeat):
             first = booked.get(outcome.event_id)
-            outcomes.append(earlier[outcome.event_id] if first is None else replace(first, is_repeat=True))
+            outcomes.append(earlier[outcome.event_id] if first is None else msgspec.structs.replace(first, is_repeat=True))
         else:
             outcomes.append(outcome)
     return outcomes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from guerdon.activity.calls import App, Answer, Call, Headers, Message, Receive, ScopeMap, Send, call_of, error_answer
+from guerdon.activity.calls import Answer, App, Call, Headers, Message, Receive, ScopeMap, Send, call_of, error_answer
 from guerdon.activity.directory import Directory
 from guerdon.activity.errors import DomainNotAuthorizedError
 from guerdon.activity.schemas import host_of

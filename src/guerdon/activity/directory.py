@@ -185,7 +185,9 @@ class Directory:
         try:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(programs.CONFIG_CHANNEL, lambda _connection, _pid, _channel, payload: self._changed(payload))
+            await connection.add_listener(
+                programs.CONFIG_CHANNEL, lambda _connection, _pid, _channel, payload: self._changed(payload)
+            )
             # What changed before this connection listened, nobody said.
             self._changed("")
             waits = {asyncio.create_task(stop.wait()), asyncio.create_task(lost.wait())}
@@ -246,9 +248,7 @@ class Directory:
             return None
         # The version is the one read first: a change while the rest is read makes it look old, and it is read again.
         ways = await repository.ways_of_delivery(session)
-        terms = {
-            rule.event_type: rule_terms(rule, ways[rule.asset_id]) for rule in await rules.rules_of(session, program_id)
-        }
+        terms = {rule.event_type: rule_terms(rule, ways[rule.asset_id]) for rule in await rules.rules_of(session, program_id)}
         return KnownProgram(
             id=program.id,
             brand_id=program.brand_id,

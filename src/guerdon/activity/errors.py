@@ -57,9 +57,7 @@ class AutomationDisabledError(GuerdonError, status=403, code="AUTOMATION_DISABLE
     """Automation is off for this program; its operator can turn it on."""
 
 
-class EventTypeNotConfiguredError(
-    GuerdonError, status=400, code="EVENT_TYPE_NOT_CONFIGURED", title="Event type not configured"
-):
+class EventTypeNotConfiguredError(GuerdonError, status=400, code="EVENT_TYPE_NOT_CONFIGURED", title="Event type not configured"):
     """The program has no rule for this event type."""
 
 

@@ -65,9 +65,7 @@ async def open_events_api(
     directory = Directory(database, secrets, clock)
     reception = Reception(
         directory=directory,
-        authenticator=Authenticator(
-            directory, clock, trusted_proxies=settings.trusted_proxies, development=development
-        ),
+        authenticator=Authenticator(directory, clock, trusted_proxies=settings.trusted_proxies, development=development),
         batcher=Batcher(Booker(database, directory, wallets, booking_time)),
         watch=TransactionWatch(database),
         origins=Origins(directory, development=development),

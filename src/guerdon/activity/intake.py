@@ -105,9 +105,7 @@ async def _answer_event(reception: Reception, call: Call) -> Answer:
     """One report, from its bytes to its answer."""
     proof = await reception.authenticator.proof(call)
     body = parse_report(decode_object(call.body))
-    caller = await reception.authenticator.caller(
-        proof, brand_id=body.brand_id, domain=body.domain, source_url=body.source_url
-    )
+    caller = await reception.authenticator.caller(proof, brand_id=body.brand_id, domain=body.domain, source_url=body.source_url)
     allowance = await reception.allowance(caller)
     try:
         submission = submission_of(caller, body, keys.MANUAL_EVENT, parse_key(call.header(b"idempotency-key")))

@@ -21,6 +21,7 @@ from guerdon.ledger.models import Delivered, PostingKind
 from guerdon.ledger.postings import EFFECTS, available_change
 
 _encode = msgspec.json.Encoder().encode
+_AVAILABLE_CHANGE = {kind: available_change(effect) for kind, effect in EFFECTS.items()}
 
 
 @dataclass(slots=True)
@@ -40,8 +41,7 @@ class Balance:
     available: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKey:
+class KnownKey(msgspec.Struct, frozen=True):
     """What a key or a signature was used for."""
 
     event_id: UUID
@@ -72,8 +72,7 @@ class Terms:
     rules: dict[str, RuleTerms]
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(msgspec.Struct, frozen=True):
     """A row of `postings`; where its points go follows from its kind."""
 
     kind: PostingKind
@@ -103,8 +102,7 @@ class FundsChange:
     repaid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A report that becomes an event."""
 
     event_id: UUID
@@ -117,8 +115,7 @@ class Accepted:
     """Whether tokens of it go out by themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(msgspec.Struct, frozen=True):
     """A report of an event that is booked, or is being booked in this batch."""
 
     event_id: UUID
@@ -278,7 +275,7 @@ def _book(plan: Plan, loaded: Loaded, event_id: UUID, account_id: UUID, rule: Ru
     held = rest if rule.delivery == Delivered.AUTOMATIC else 0
     for kind, amount in _movements(earned, held):
         balance.version += 1
-        balance.available += available_change(EFFECTS[kind]) * amount
+        balance.available += _AVAILABLE_CHANGE[kind] * amount
         change.postings += 1
         plan.postings.append(Posting(kind, event_id, rule.asset_id, account_id, amount, balance.version, balance.available))
     change.earned += earned.points

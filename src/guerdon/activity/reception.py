@@ -128,4 +128,3 @@ def event_answer(booked: Booked, transaction_hash: str | None = None) -> EventAn
 def rate_of(events_a_minute: int) -> Rate:
     """So many events a minute."""
     return Rate(events_a_minute, MINUTE_SECONDS)
-

@@ -142,4 +142,3 @@ async def transactions(connection: RawConnection, program_id: UUID, delivery_ids
         delivery_ids,
     )
     return {row["id"]: row["transaction_hash"] for row in rows}
-

@@ -18,7 +18,9 @@ async def event_id_by_key(session: ProgramSession, program_id: UUID, key_hash: b
 
 async def keys_used(session: ProgramSession, program_id: UUID, key_hashes: list[bytes]) -> list[EventKey]:
     """Which of these keys and signatures were used, and for what."""
-    return list(await session.scalars(select(EventKey).where(EventKey.program_id == program_id, EventKey.key_hash.in_(key_hashes))))
+    return list(
+        await session.scalars(select(EventKey).where(EventKey.program_id == program_id, EventKey.key_hash.in_(key_hashes)))
+    )
 
 
 async def event(session: ProgramSession, program_id: UUID, event_id: UUID) -> Event | None:
@@ -39,9 +41,7 @@ async def lock_accrual(session: ProgramSession, program_id: UUID, event_id: UUID
 async def add_reversed(session: ProgramSession, program_id: UUID, event_id: UUID, points: int) -> None:
     """Count `points` of the locked accrual as reversed."""
     await session.execute(
-        update(Accrual)
-        .where(Accrual.program_id == program_id, Accrual.id == event_id)
-        .values(reversed=Accrual.reversed + points)
+        update(Accrual).where(Accrual.program_id == program_id, Accrual.id == event_id).values(reversed=Accrual.reversed + points)
     )
 
 

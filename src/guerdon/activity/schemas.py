@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -37,8 +36,7 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 Problem = dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBody:
+class ReportBody(msgspec.Struct, frozen=True):
     """One report as it was sent, each field of the right form. Nothing in it is believed yet."""
 
     brand_id: str | None
