@@ -1,8 +1,8 @@
 """The one place that wires everything together: what is opened, which endpoints are served, what a worker does.
 
-    open_runtime(settings)      what every process needs: database, secrets, wallets, chains
-    create_app(settings, role)  the web application: event intake in front, everything else behind it
-    run_worker(runtime, stop)   the jobs, and the engines that send chain transactions
+open_runtime(settings)      what every process needs: database, secrets, wallets, chains
+create_app(settings, role)  the web application: event intake in front, everything else behind it
+run_worker(runtime, stop)   the jobs, and the engines that send chain transactions
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Draining(Protocol):
     """Tells whether the process is about to end."""
 
     @property
-    def begun(self) -> bool: ...
+    def begun(self) -> bool:
+        """Has somebody asked the process to end?"""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ class Application:
                 yield runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or the server's lifespan protocol."""
         if scope["type"] == "lifespan":
             await _lifespan(self.running, receive, send)
         else:

@@ -65,7 +65,7 @@ class Engines:
             )
             try:
                 await engine.run(stop)
-            except Exception as error:  # noqa: BLE001 - other networks go on, and this one is tried again
+            except Exception as error:
                 log.exception("engine.stopped", network=network, error=type(error).__name__)
                 await _wait(stop, _REST_SECONDS)
 
@@ -81,5 +81,3 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
             await stop.wait()
     except TimeoutError:
         pass
-
-

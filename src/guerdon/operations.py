@@ -50,9 +50,14 @@ class Health(Protocol):
     """What the endpoints below ask of the running application."""
 
     @property
-    def database(self) -> Database: ...
+    def database(self) -> Database:
+        """The unit of work."""
+        ...
+
     @property
-    def gauges(self) -> Gauges: ...
+    def gauges(self) -> Gauges:
+        """What is asked for at each scrape."""
+        ...
 
 
 async def is_migrated(database: Database) -> bool:

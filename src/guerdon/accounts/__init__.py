@@ -1,0 +1,1 @@
+"""Accounts, the identities that lead to them, and their wallets."""

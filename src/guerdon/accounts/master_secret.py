@@ -1,4 +1,4 @@
-"""The secret that wallets come from: made once, kept wrapped, never changed (SAFETY S6). What is derived from it: `wallets.py`."""
+"""The secret that wallets come from: made once, kept wrapped, never changed (SAFETY S6). What comes of it: `wallets.py`."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ async def open_wallets(session: PlatformSession, ring: KeyRing, now: datetime) -
     try:
         wallets = BuiltInWallets(ring.decrypt(stored.envelope, _CONTEXT))
     except (SecretError, ValueError) as error:
-        message = f"The master secret of wallets can't be opened: {error}. Give back the secret key (GUERDON_SECRET_KEY or secret.key in the data directory) that this database was made with."
+        message = (
+            f"The master secret of wallets can't be opened: {error}. Give back the secret key (GUERDON_SECRET_KEY, or "
+            "secret.key in the data directory) that this database was made with."
+        )
         raise MasterSecretError(message) from error
     # The deployment's row names it too: a secret that was put in place of another would give other wallets.
     if {stored.fingerprint, await repository.remember_fingerprint(session, stored.fingerprint)} != {wallets.fingerprint()}:
         raise MasterSecretError
     if not ring.is_current(stored.envelope):
-        await repository.wrap_master_secret(
-            session, _NAME, stored.fingerprint, ring.rewrap(stored.envelope, _CONTEXT), now
-        )
+        await repository.wrap_master_secret(session, _NAME, stored.fingerprint, ring.rewrap(stored.envelope, _CONTEXT), now)
     return wallets

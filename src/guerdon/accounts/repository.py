@@ -32,9 +32,7 @@ async def identities_of(session: ScopedSession, program_id: UUID, account_id: UU
     return list(await session.scalars(query))
 
 
-async def insert_master_secret(
-    session: PlatformSession, name: str, envelope: bytes, fingerprint: str, now: datetime
-) -> None:
+async def insert_master_secret(session: PlatformSession, name: str, envelope: bytes, fingerprint: str, now: datetime) -> None:
     """Store a new secret unless there is one of that name: the first one stands."""
     values = {"name": name, "envelope": envelope, "fingerprint": fingerprint, "created_at": now, "wrapped_at": now}
     await session.execute(insert(MasterSecret).values(values).on_conflict_do_nothing())
@@ -45,9 +43,7 @@ async def master_secret(session: PlatformSession, name: str) -> MasterSecret | N
     return await session.get(MasterSecret, name, populate_existing=True)
 
 
-async def wrap_master_secret(
-    session: PlatformSession, name: str, fingerprint: str, envelope: bytes, now: datetime
-) -> None:
+async def wrap_master_secret(session: PlatformSession, name: str, fingerprint: str, envelope: bytes, now: datetime) -> None:
     """Replace the wrapping; the fingerprint names the secret that has to stay the same."""
     await session.execute(
         update(MasterSecret)

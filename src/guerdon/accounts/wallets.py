@@ -82,7 +82,7 @@ class BuiltInWallets:
         key = self.__key(identity)
         if _address(key).lower() != expected_address.lower():
             raise WalletMismatchError
-        signature = key.sign_recoverable(digest, hasher=None)
+        signature = key.sign_recoverable(digest, hasher=None)  # pyright: ignore[reportUnknownMemberType]
         return signature[:64] + bytes([signature[64] + 27])
 
     def __key(self, identity: str) -> coincurve.PrivateKey:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 app = group("admin-key", "Admin keys: who may call /api/admin.")
 
 
-@command(app, "create", example='guerdon admin-key create --name "release robot" --program 0x00000000000000000000000000000000000000aa')
+@command(
+    app, "create", example='guerdon admin-key create --name "release robot" --program 0x00000000000000000000000000000000000000aa'
+)
 async def create(
     runtime: Runtime,
     *,
@@ -28,9 +30,9 @@ async def create(
 
     The key of a program reaches that program's rules, domains, security keys, events and payouts, and nothing else.
     """
-    from guerdon.programs.admin_keys import create_admin_key  # noqa: PLC0415
-    from guerdon.programs.models import AdminRole  # noqa: PLC0415
-    from guerdon.programs.schemas import NewAdminKey  # noqa: PLC0415
+    from guerdon.programs.admin_keys import create_admin_key
+    from guerdon.programs.models import AdminRole
+    from guerdon.programs.schemas import NewAdminKey
 
     if platform:
         new = NewAdminKey(name=name, role=AdminRole.PLATFORM)
@@ -51,7 +53,7 @@ async def list_keys(
     runtime: Runtime, program: ProgramOption = None, limit: LimitOption = 100, as_json: JsonOption = False
 ) -> None:
     """Show admin keys, without their tokens; of one program with --program."""
-    from guerdon.programs.admin_keys import admin_keys_page  # noqa: PLC0415
+    from guerdon.programs.admin_keys import admin_keys_page
 
     brand_id = None if program is None else (await program_of(runtime, program)).brand_id
     async with runtime.database.platform() as session:
@@ -69,7 +71,7 @@ async def list_keys(
 @command(app, "revoke", example="guerdon admin-key revoke 01a1fdef-b400-751e-9289-d658a22ff1c0")
 async def revoke(runtime: Runtime, key_id: Annotated[str, typer.Argument(help="As `admin-key list` has it.")]) -> None:
     """End an admin key at once."""
-    from guerdon.programs.admin_keys import revoke_admin_key  # noqa: PLC0415
+    from guerdon.programs.admin_keys import revoke_admin_key
 
     wanted = parse_id(key_id)
     async with runtime.database.platform() as session:

@@ -25,7 +25,7 @@ async def list_alerts(
     as_json: JsonOption = False,
 ) -> None:
     """Show open alerts, oldest first, each with what to do about it."""
-    from guerdon.notices.service import alerts_page  # noqa: PLC0415
+    from guerdon.notices.service import alerts_page
 
     program_id = None if program is None else (await program_of(runtime, program)).id
     async with runtime.database.platform() as session:
@@ -43,7 +43,7 @@ async def list_alerts(
 @command(app, "resolve", example="guerdon alert resolve 01a1fdef-b400-751e-9289-d658a22ff1c0")
 async def resolve(runtime: Runtime, alert_id: Annotated[str, typer.Argument(help="As `alert list` has it.")]) -> None:
     """Close an alert; it opens anew when its cause is seen again."""
-    from guerdon.notices.service import resolve_alert  # noqa: PLC0415
+    from guerdon.notices.service import resolve_alert
 
     wanted = parse_id(alert_id)
     async with runtime.database.platform() as session:

@@ -1,8 +1,8 @@
 """What every command is made with: its connection to the installation, its example, and its errors.
 
-    @command(app, "list", example="guerdon program list --json")
-    async def list_programs(runtime: Runtime, as_json: JsonOption = False) -> None:
-        '''Show programs.'''
+@command(app, "list", example="guerdon program list --json")
+async def list_programs(runtime: Runtime, as_json: JsonOption = False) -> None:
+    '''Show programs.'''
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ def reporting(function: Callable[..., None]) -> Callable[..., None]:
 
 def explained(error: Exception) -> tuple[str, str | None] | None:
     """What to tell of an error, and what to do about it; None if it is a fault of ours."""
-    from pydantic import ValidationError  # noqa: PLC0415 - heavy, and --help must be quick
+    from pydantic import ValidationError
 
-    from guerdon.kit.errors import GuerdonError  # noqa: PLC0415
-    from guerdon.kit.postgres import PostgresError  # noqa: PLC0415
-    from guerdon.kit.postgres_host import HostError  # noqa: PLC0415
-    from guerdon.kit.secrets import SecretError  # noqa: PLC0415
+    from guerdon.kit.errors import GuerdonError
+    from guerdon.kit.postgres import PostgresError
+    from guerdon.kit.postgres_host import HostError
+    from guerdon.kit.secrets import SecretError
 
     match error:
         case ValidationError():
@@ -130,7 +130,7 @@ def explained(error: Exception) -> tuple[str, str | None] | None:
 
 def settings_of(data_dir: Path | None) -> Settings:
     """The settings of this installation. Raises `CommandError` for those that make no sense."""
-    from guerdon.settings import load_settings  # noqa: PLC0415
+    from guerdon.settings import load_settings
 
     return load_settings(data_dir=data_dir)
 
@@ -140,17 +140,16 @@ async def installation(data_dir: Path | None) -> AsyncGenerator[Runtime]:
     """The open installation: by DATABASE_URL, else the one that runs in the data directory, else its database alone,
     started for as long as the block lasts.
     """
-    from guerdon.app import open_runtime  # noqa: PLC0415
-    from guerdon.kit.logging import configure_logging  # noqa: PLC0415
-
-    from guerdon.local.datadir import DataDir  # noqa: PLC0415
+    from guerdon.app import open_runtime
+    from guerdon.kit.logging import configure_logging
+    from guerdon.local.datadir import DataDir
 
     given = settings_of(data_dir)
     settings = DataDir(given.data_dir).completed(given)
     # A command says what it has to say itself; the log of its parts only matters when something is wrong.
     configure_logging("WARNING", "console")
     async with database_of(given) as (app_url, _):
-        from pydantic import SecretStr  # noqa: PLC0415
+        from pydantic import SecretStr
 
         async with open_runtime(settings.model_copy(update={"database_url": SecretStr(app_url)})) as runtime:
             yield runtime
@@ -163,9 +162,9 @@ async def database_of(settings: Settings) -> AsyncGenerator[tuple[str, str | Non
         owner = settings.database_owner_url
         yield settings.database_url.get_secret_value(), None if owner is None else owner.get_secret_value()
         return
-    from guerdon.kit.postgres import AlreadyRunningError, EmbeddedPostgres  # noqa: PLC0415
-    from guerdon.local.datadir import DataDir  # noqa: PLC0415
-    from guerdon.migrations.run import upgrade  # noqa: PLC0415
+    from guerdon.kit.postgres import AlreadyRunningError, EmbeddedPostgres
+    from guerdon.local.datadir import DataDir
+    from guerdon.migrations.run import upgrade
 
     told = DataDir(settings.data_dir).completed(settings).database_url
     if told is not None and await _answers(told.get_secret_value()):
@@ -189,8 +188,8 @@ async def database_of(settings: Settings) -> AsyncGenerator[tuple[str, str | Non
 
 
 async def _answers(url: str) -> bool:
-    from guerdon.kit.database import Database  # noqa: PLC0415
-    from guerdon.kit.errors import DatabaseUnavailableError  # noqa: PLC0415
+    from guerdon.kit.database import Database
+    from guerdon.kit.errors import DatabaseUnavailableError
 
     database = Database(url, pool_size=1)
     try:
@@ -204,7 +203,7 @@ async def _answers(url: str) -> bool:
 
 async def program_of(runtime: Runtime, name: str | None) -> Program:
     """The program that an option names, or the only one there is."""
-    from guerdon.programs.administration import Operator, program_of_request  # noqa: PLC0415
+    from guerdon.programs.administration import Operator, program_of_request
 
     async with runtime.database.platform() as session:
         return await program_of_request(session, Operator.of_this_machine(), (name,))

@@ -26,7 +26,7 @@ async def verify_ledger(runtime: Runtime, program: ProgramOption = None, as_json
 
     With --program that program's books alone, without the chain. The exit code is 1 if anything is wrong.
     """
-    from guerdon.verification import verify  # noqa: PLC0415
+    from guerdon.verification import verify
 
     program_id = None if program is None else (await program_of(runtime, program)).id
     result = await verify(runtime, program_id)

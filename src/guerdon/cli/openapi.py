@@ -17,8 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def openapi(role: Annotated[str, typer.Option(help="What `guerdon web --role` takes.")] = "all") -> None:
     """Print the OpenAPI document. Starts nothing and connects to nothing."""
-    from guerdon.app import WebRole, openapi_document  # noqa: PLC0415
-    from guerdon.cli.output import CommandError  # noqa: PLC0415
+    from guerdon.app import WebRole, openapi_document
+    from guerdon.cli.output import CommandError
 
     try:
         wanted = WebRole(role)

@@ -43,8 +43,8 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
     """A table for people; `empty` says what to do where there is nothing to show."""
-    from rich.console import Console  # noqa: PLC0415 - see the package's docstring
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     if not rows:
         typer.echo(empty)

@@ -10,8 +10,6 @@ from guerdon.cli.commands import command, group, program_of
 from guerdon.cli.output import JsonOption, LimitOption, ProgramOption, parse_id, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from guerdon.app import Runtime
     from guerdon.programs.schemas import ProgramView
 
@@ -33,7 +31,9 @@ async def create(
     *,
     name: Annotated[str, typer.Option(help="What people call it.")],
     brand_id: Annotated[str | None, typer.Option(help="Its public id, an EVM address; made up if left out.")] = None,
-    domain: Annotated[list[str] | None, typer.Option(metavar="HOST", help="A host its browsers report from; may be repeated.")] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="A host its browsers report from; may be repeated.")
+    ] = None,
     asset: Annotated[str, typer.Option(help="What its rules pay in.")] = "LTZ",
     as_json: JsonOption = False,
 ) -> None:
@@ -41,9 +41,9 @@ async def create(
 
     It comes with the six documented event types, open to browsers, and with daily caps.
     """
-    from guerdon.earning.onboarding import open_program  # noqa: PLC0415
-    from guerdon.programs.schemas import NewProgram  # noqa: PLC0415
-    from guerdon.settings import Environment  # noqa: PLC0415
+    from guerdon.earning.onboarding import open_program
+    from guerdon.programs.schemas import NewProgram
+    from guerdon.settings import Environment
 
     new = NewProgram(name=name, brand_id=brand_id, domains=domain or [], asset=asset)
     development = runtime.settings.environment is Environment.DEVELOPMENT
@@ -59,7 +59,7 @@ async def create(
 @command(app, "list", example="guerdon program list")
 async def list_programs(runtime: Runtime, limit: LimitOption = 100, as_json: JsonOption = False) -> None:
     """Show programs in the order in which they were made."""
-    from guerdon.programs import repository, service  # noqa: PLC0415
+    from guerdon.programs import repository, service
 
     async with runtime.database.platform() as session:
         views = [await service.program_view(session, row) for row in await repository.programs_after(session, None, limit)]
@@ -76,7 +76,7 @@ async def list_programs(runtime: Runtime, limit: LimitOption = 100, as_json: Jso
 @command(app, "show", example="guerdon program show 0x00000000000000000000000000000000000000aa")
 async def show(runtime: Runtime, brand_id: BrandArgument = None, as_json: JsonOption = False) -> None:
     """Show one program with its settings."""
-    from guerdon.programs.service import program_view  # noqa: PLC0415
+    from guerdon.programs.service import program_view
 
     program = await program_of(runtime, brand_id)
     async with runtime.database.platform() as session:
@@ -84,7 +84,7 @@ async def show(runtime: Runtime, brand_id: BrandArgument = None, as_json: JsonOp
 
 
 @command(app, "update", example="guerdon program update --no-automation --browser-cap-ip 1000")
-async def update(  # noqa: PLR0913 - one option a setting
+async def update(
     runtime: Runtime,
     brand_id: BrandArgument = None,
     *,
@@ -109,10 +109,10 @@ async def update(  # noqa: PLR0913 - one option a setting
     as_json: JsonOption = False,
 ) -> None:
     """Change a program's settings; what is left out stays."""
-    from guerdon.programs.administration import Operator  # noqa: PLC0415
-    from guerdon.programs.schemas import ProgramChange  # noqa: PLC0415
-    from guerdon.programs.service import changed_program_view  # noqa: PLC0415
-    from guerdon.settings import Environment  # noqa: PLC0415
+    from guerdon.programs.administration import Operator
+    from guerdon.programs.schemas import ProgramChange
+    from guerdon.programs.service import changed_program_view
+    from guerdon.settings import Environment
 
     said = {
         "name": name,
@@ -144,8 +144,8 @@ async def add_domain(
     program: ProgramOption = None,
 ) -> None:
     """Let browsers report from a host."""
-    from guerdon.programs import service  # noqa: PLC0415
-    from guerdon.settings import Environment  # noqa: PLC0415
+    from guerdon.programs import service
+    from guerdon.settings import Environment
 
     found = await program_of(runtime, program)
     development = runtime.settings.environment is Environment.DEVELOPMENT
@@ -159,7 +159,7 @@ async def remove_domain(
     runtime: Runtime, domain: Annotated[str, typer.Argument(help="As `program show` has it.")], program: ProgramOption = None
 ) -> None:
     """Refuse reports of browsers from a host."""
-    from guerdon.programs import service  # noqa: PLC0415
+    from guerdon.programs import service
 
     found = await program_of(runtime, program)
     async with runtime.database.program(found.id) as session:
@@ -177,8 +177,8 @@ async def rotate_key(
     as_json: JsonOption = False,
 ) -> None:
     """Make a new security key, shown this once. The present one stays valid for the grace time."""
-    from guerdon.programs.schemas import Rotation  # noqa: PLC0415
-    from guerdon.programs.security_keys import rotate_security_key  # noqa: PLC0415
+    from guerdon.programs.schemas import Rotation
+    from guerdon.programs.security_keys import rotate_security_key
 
     found = await program_of(runtime, program)
     rotation = Rotation(grace_hours=grace_hours, revoke_old=revoke_old)
@@ -194,7 +194,7 @@ async def rotate_key(
 @command(keys, "list", example="guerdon program key list")
 async def list_keys(runtime: Runtime, program: ProgramOption = None, as_json: JsonOption = False) -> None:
     """Show security keys, without their secrets."""
-    from guerdon.programs.security_keys import security_keys_page  # noqa: PLC0415
+    from guerdon.programs.security_keys import security_keys_page
 
     found = await program_of(runtime, program)
     async with runtime.database.program(found.id) as session:
@@ -215,7 +215,7 @@ async def revoke_key(
     runtime: Runtime, key_id: Annotated[str, typer.Argument(help="As `program key list` has it.")], program: ProgramOption = None
 ) -> None:
     """End a security key at once."""
-    from guerdon.programs.security_keys import revoke_security_key  # noqa: PLC0415
+    from guerdon.programs.security_keys import revoke_security_key
 
     wanted = parse_id(key_id)
     found = await program_of(runtime, program)

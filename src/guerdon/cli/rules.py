@@ -22,7 +22,7 @@ CapOption = Annotated[str | None, typer.Option(metavar="POINTS", help=f"Points a
 
 
 @command(app, "set", example="guerdon rule set purchase --reward 1 --per 100 --field amount_cents")
-async def set_rule(  # noqa: PLR0913 - one option a field
+async def set_rule(
     runtime: Runtime,
     event_type: Annotated[
         str | None, typer.Argument(metavar="[EVENT_TYPE]", help="Left out with --custom: the rule gets an id of its own.")
@@ -47,7 +47,9 @@ async def set_rule(  # noqa: PLR0913 - one option a field
         bool | None, typer.Option("--browsers/--servers-only", help="Who may report it; a rate is for servers only.")
     ] = None,
     requires_email: Annotated[bool | None, typer.Option(help="Refuse users without an email of their own.")] = None,
-    channel: Annotated[list[str] | None, typer.Option(metavar="CHANNEL", help="A channel it is limited to; may be repeated.")] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(metavar="CHANNEL", help="A channel it is limited to; may be repeated.")
+    ] = None,
     any_channel: Annotated[bool, typer.Option("--any-channel", help="Lift the limit to channels.")] = False,
     detection: Annotated[
         str | None, typer.Option(metavar="JSON", help='For the SDK: [{"method": "url_pattern", "config": {…}}]')
@@ -61,8 +63,8 @@ async def set_rule(  # noqa: PLR0913 - one option a field
 
     A new rule needs --reward. A fixed reward has a cooldown of 24 hours unless told otherwise, a rate none.
     """
-    from guerdon.earning import service  # noqa: PLC0415
-    from guerdon.earning.schemas import NewRule  # noqa: PLC0415
+    from guerdon.earning import service
+    from guerdon.earning.schemas import NewRule
 
     if custom == (event_type is not None):
         message = "name an event type, or ask for a new one with --custom"
@@ -92,9 +94,7 @@ async def set_rule(  # noqa: PLR0913 - one option a field
     now = runtime.clock.now()
     async with runtime.database.program(found.id) as session:
         view = await (
-            service.add_rule(session, fields, now)
-            if event_type is None
-            else service.set_rule(session, event_type, fields, now)
+            service.add_rule(session, fields, now) if event_type is None else service.set_rule(session, event_type, fields, now)
         )
     _print(view, as_json=as_json)
 
@@ -102,7 +102,7 @@ async def set_rule(  # noqa: PLR0913 - one option a field
 @command(app, "list", example="guerdon rule list --json")
 async def list_rules(runtime: Runtime, program: ProgramOption = None, as_json: JsonOption = False) -> None:
     """Show what the program's event types earn."""
-    from guerdon.earning import repository, service  # noqa: PLC0415
+    from guerdon.earning import repository, service
 
     found = await program_of(runtime, program)
     async with runtime.database.program(found.id) as session:
@@ -134,7 +134,7 @@ async def show(
     runtime: Runtime, event_type: EventTypeArgument, program: ProgramOption = None, as_json: JsonOption = False
 ) -> None:
     """Show one rule with all its fields."""
-    from guerdon.earning import service  # noqa: PLC0415
+    from guerdon.earning import service
 
     found = await program_of(runtime, program)
     async with runtime.database.program(found.id) as session:
@@ -144,7 +144,7 @@ async def show(
 @command(app, "delete", example="guerdon rule delete form_submit")
 async def delete(runtime: Runtime, event_type: EventTypeArgument, program: ProgramOption = None) -> None:
     """Remove a rule; what it earned stays booked."""
-    from guerdon.earning import service  # noqa: PLC0415
+    from guerdon.earning import service
 
     found = await program_of(runtime, program)
     async with runtime.database.program(found.id) as session:
@@ -167,7 +167,7 @@ async def disable(runtime: Runtime, event_type: EventTypeArgument, program: Prog
 
 
 async def _switch(runtime: Runtime, event_type: str, program: str | None, *, enabled: bool) -> None:
-    from guerdon.earning import service  # noqa: PLC0415
+    from guerdon.earning import service
 
     found = await program_of(runtime, program)
     async with runtime.database.program(found.id) as session:

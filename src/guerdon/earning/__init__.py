@@ -1,0 +1,1 @@
+"""The decision: rules, caps, and what they earn."""

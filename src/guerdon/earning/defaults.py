@@ -34,7 +34,9 @@ class DefaultRule:
 DEFAULT_RULES: Final = (
     DefaultRule("account_creation", "Account creation", "Rewards a person for creating an account, once.", "Account", 100, 1),
     DefaultRule("complete_survey", "Complete survey", "Rewards a person for completing a survey.", "Feedback", 75),
-    DefaultRule("newsletter_subscribe", "Newsletter subscription", "Rewards a person for subscribing to the newsletter.", "Engagement", 25),
+    DefaultRule(
+        "newsletter_subscribe", "Newsletter subscription", "Rewards a person for subscribing to the newsletter.", "Engagement", 25
+    ),
     DefaultRule("rate_experience", "Rate experience", "Rewards a person for rating an experience.", "Feedback", 50),
     DefaultRule("subscribe_renewal", "Subscription renewal", "Rewards a person for renewing a subscription.", "Commerce", 200),
     DefaultRule("form_submit", "Form submission", "Rewards a person for submitting a form.", "Engagement", 10),

@@ -1,4 +1,4 @@
-"""Opening a program: the program, its first security key and the rules it begins with, in one transaction. Nothing here commits."""
+"""Opening a program: itself, its first security key and the rules it begins with, in one transaction that the caller ends."""
 
 from __future__ import annotations
 

@@ -42,9 +42,7 @@ async def insert_rule(session: ScopedSession, row: Mapping[str, Any]) -> Rule | 
     return await session.scalar(insert(Rule).values(**row).on_conflict_do_nothing().returning(Rule))
 
 
-async def update_rule(
-    session: ScopedSession, program_id: UUID, event_type: str, values: Mapping[str, Any]
-) -> Rule | None:
+async def update_rule(session: ScopedSession, program_id: UUID, event_type: str, values: Mapping[str, Any]) -> Rule | None:
     """The rule with these columns changed, one version later."""
     return await session.scalar(
         update(Rule)
@@ -65,4 +63,4 @@ async def delete_rule(session: ScopedSession, program_id: UUID, event_type: str)
 
 async def asset_symbols(session: ScopedSession) -> dict[UUID, str]:
     """The symbol of every asset; there are few."""
-    return {asset_id: symbol for asset_id, symbol in await session.execute(select(Asset.id, Asset.symbol))}
+    return dict(iter(await session.execute(select(Asset.id, Asset.symbol))))

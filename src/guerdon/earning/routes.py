@@ -48,9 +48,7 @@ async def add_rule(body: NewRule, request: Writing) -> Response:
     """A rule for an event type that has none; without `eventType` the rule gets an id of its own."""
     program = await request.program(body.brand_id)
     now = request.services.clock.now()
-    return await request.write_program(
-        program.id, body, lambda session: service.add_rule(session, body, now), status=201
-    )
+    return await request.write_program(program.id, body, lambda session: service.add_rule(session, body, now), status=201)
 
 
 @router.get("/rules/{event_type}")
@@ -66,9 +64,7 @@ async def put_rule(event_type: EventTypePath, body: RuleFields, request: Writing
     """Make the rule, or replace it whole: what is not said takes its default."""
     program = await request.program(body.brand_id)
     now = request.services.clock.now()
-    return await request.write_program(
-        program.id, body, lambda session: service.put_rule(session, event_type, body, now)
-    )
+    return await request.write_program(program.id, body, lambda session: service.put_rule(session, event_type, body, now))
 
 
 @router.patch("/rules/{event_type}", response_model=RuleView)
@@ -76,9 +72,7 @@ async def change_rule(event_type: EventTypePath, body: RuleFields, request: Writ
     """Change what is said and keep the rest; a cap that is null is taken away."""
     program = await request.program(body.brand_id)
     now = request.services.clock.now()
-    return await request.write_program(
-        program.id, body, lambda session: service.change_rule(session, event_type, body, now)
-    )
+    return await request.write_program(program.id, body, lambda session: service.change_rule(session, event_type, body, now))
 
 
 @router.delete("/rules/{event_type}", status_code=204, response_class=Response)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from guerdon.earning.defaults import DEFAULT_COOLDOWN_HOURS, UNLIMITED
+from guerdon.earning.defaults import UNLIMITED
 from guerdon.kit.api import BIGINT_MAX, Line, Prose, Wire, storable
 from guerdon.programs.schemas import BrandId
 
@@ -104,9 +104,9 @@ class RuleFields(Wire):
     name: RuleName | None = None
     description: RuleDescription | None = None
     category: Category | None = None
-    reward: Annotated[
-        PointsIn | PerUnit | None, Field(description="Points an event, or a rate on a field of its metadata.")
-    ] = None
+    reward: Annotated[PointsIn | PerUnit | None, Field(description="Points an event, or a rate on a field of its metadata.")] = (
+        None
+    )
     asset: Annotated[Line | None, Field(description="Symbol; the program's own asset where left out.")] = None
     max_claims_per_user: ClaimLimit | None = None
     max_claims_total: ClaimLimit | None = None

@@ -5,8 +5,9 @@ What a report earns under them is `decision.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from guerdon.earning import repository
@@ -158,12 +159,10 @@ def _view(rule: Rule, asset: str) -> RuleView:
 def _reward(rule: Rule) -> int | PerUnit:
     if rule.unit_field is None or rule.unit_size is None:
         return rule.reward
-    return PerUnit(
-        field=rule.unit_field, unit=rule.unit_size, reward=rule.reward, min=rule.unit_min, max=rule.unit_max
-    )
+    return PerUnit(field=rule.unit_field, unit=rule.unit_size, reward=rule.reward, min=rule.unit_min, max=rule.unit_max)
 
 
-def _said(fields: RuleFields) -> dict[str, object]:
+def _said(fields: RuleFields) -> dict[str, Any]:
     return {name: getattr(fields, name) for name in fields.model_fields_set if name not in {"event_type", "brand_id"}}
 
 
@@ -176,7 +175,7 @@ async def _asset_id(session: ProgramSession, symbol: str | None) -> UUID:
     return program.asset_id
 
 
-async def _updated(session: ProgramSession, event_type: str, values: dict[str, object]) -> RuleView:
+async def _updated(session: ProgramSession, event_type: str, values: Mapping[str, Any]) -> RuleView:
     rule = await repository.update_rule(session, session.program_id, event_type, values)
     if rule is None:
         raise RuleNotFoundError

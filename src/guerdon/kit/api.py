@@ -9,7 +9,7 @@ import base64
 import binascii
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Query, Request
@@ -74,17 +74,17 @@ def storable(value: dict[str, Any]) -> dict[str, Any]:
     """The same JSON object; `ValueError` if a text in it can't be stored (SAFETY S9)."""
     waiting: list[Any] = [value]
     while waiting:
-        match waiting.pop():
-            case str() as text if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        one = waiting.pop()
+        if isinstance(one, str):
+            if "\x00" in one or any("\ud800" <= character <= "\udfff" for character in one):
                 message = "has a character that can't be stored, such as U+0000"
                 raise ValueError(message)
-            case dict() as fields:
-                waiting.extend(fields.keys())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-                waiting.extend(fields.values())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            case list() as items:
-                waiting.extend(items)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            case _:
-                pass
+        elif isinstance(one, dict):
+            fields = cast("dict[Any, Any]", one)
+            waiting.extend(fields.keys())
+            waiting.extend(fields.values())
+        elif isinstance(one, list):
+            waiting.extend(cast("list[Any]", one))
     return value
 
 
@@ -92,6 +92,8 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), 
 """A name or another text of one line."""
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_printable)]
 """A description."""
+
+
 def _whole(value: object) -> int:
     return parse_amount(value, largest=LARGEST_ATOMIC)
 
@@ -146,15 +148,29 @@ class Services(Protocol):
     """What endpoints use of the running application (`app.Runtime`)."""
 
     @property
-    def settings(self) -> Settings: ...
+    def settings(self) -> Settings:
+        """What the operator decided."""
+        ...
+
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """The time."""
+        ...
+
     @property
-    def database(self) -> Database: ...
+    def database(self) -> Database:
+        """The unit of work."""
+        ...
+
     @property
-    def secrets(self) -> KeyRing: ...
+    def secrets(self) -> KeyRing:
+        """Encrypts at rest."""
+        ...
+
     @property
-    def limiter(self) -> RateLimiter: ...
+    def limiter(self) -> RateLimiter:
+        """Slows callers."""
+        ...
 
 
 def services(request: Request) -> Services:

@@ -57,6 +57,7 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -137,9 +138,7 @@ def _answer(error: GuerdonError, request_id: str, headers: Mapping[str, str] | N
     extra = {name: value for name, value in (headers or {}).items() if name.lower() in {"allow", "www-authenticate"}}
     if error.status == 401:  # noqa: PLR2004 - HTTP
         extra.setdefault("WWW-Authenticate", "Bearer")
-    return JSONResponse(
-        errors.render(error, request_id), error.status, headers={**extra, **errors.response_headers(error)}
-    )
+    return JSONResponse(errors.render(error, request_id), error.status, headers={**extra, **errors.response_headers(error)})
 
 
 def typed(error: BaseException) -> GuerdonError | None:

@@ -38,9 +38,7 @@ async def resolve_alert(alert_id: UUID, request: Writing) -> Response:
     """Close an alert; it opens anew when its cause is seen again."""
     program = await request.program_if_named()
     if program is None:
-        return await request.write_platform(
-            None, lambda session: service.resolve_alert(session, alert_id, program_id=None)
-        )
+        return await request.write_platform(None, lambda session: service.resolve_alert(session, alert_id, program_id=None))
     return await request.write_program(
         program.id, None, lambda session: service.resolve_alert(session, alert_id, program_id=program.id)
     )

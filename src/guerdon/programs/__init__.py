@@ -1,0 +1,1 @@
+"""Tenants: programs, their domains, keys and funding; who may administer them."""

@@ -1,6 +1,7 @@
 """Who may administer what: admin keys, the operator they stand for, and the program that a request is about.
 
-SAFETY S3: the key of a program reaches that program and nothing else; assets, networks, treasuries and funding are the platform's.
+The key of a program reaches that program and nothing else; assets, networks, treasuries and funding are the platform's
+(SAFETY S3).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from guerdon.programs.errors import (
 )
 from guerdon.programs.models import AdminRole, Program
 
-TOKEN_PREFIX: Final = "gk_"
+TOKEN_PREFIX: Final = "gk_"  # noqa: S105 - the prefix of all, and no secret
 _SECRET_BYTES: Final = 32
 _TOKEN = re.compile(r"gk_([0-9a-f]{32})_([0-9a-f]{64})")
 _BRAND_ID = re.compile(r"0x[0-9a-f]{40}")

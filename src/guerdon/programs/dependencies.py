@@ -1,9 +1,9 @@
 """What administration endpoints of every domain take from a request: who asks, for which program, and how a repeat is told.
 
-    @router.get("/things")
-    async def list_things(request: Reading) -> …:
-        program = await request.program()
-        async with request.services.database.program(program.id) as session: …
+@router.get("/things")
+async def list_things(request: Reading) -> …:
+    program = await request.program()
+    async with request.services.database.program(program.id) as session: …
 """
 
 from __future__ import annotations
@@ -145,9 +145,7 @@ async def administration(
     )
 
 
-async def writing(
-    request: Annotated[Administration, Depends(administration)], key: IdempotencyKey = None
-) -> Administration:
+async def writing(request: Annotated[Administration, Depends(administration)], key: IdempotencyKey = None) -> Administration:
     """The dependency of endpoints that write: they take an `Idempotency-Key` too."""
     return replace(request, idempotency_key=key)
 

@@ -54,4 +54,4 @@ class InvalidAdminKeyError(GuerdonError, status=401, code="INVALID_ADMIN_KEY", t
 
 
 class PlatformOnlyError(GuerdonError, status=403, code="PLATFORM_ONLY", title="Forbidden"):
-    """Only an admin key of the platform may do this; the key of a program may not (assets, networks, treasuries, funding and other programs)."""
+    """Only an admin key of the platform may do this; the key of a program reaches what is the program's own."""

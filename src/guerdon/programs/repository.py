@@ -72,9 +72,7 @@ async def domains_of(session: ScopedSession, program_id: UUID) -> Sequence[Progr
     return (await session.scalars(query)).all()
 
 
-async def domains_after(
-    session: ScopedSession, program_id: UUID, after: str | None, limit: int
-) -> Sequence[ProgramDomain]:
+async def domains_after(session: ScopedSession, program_id: UUID, after: str | None, limit: int) -> Sequence[ProgramDomain]:
     """A page of the program's domains, by name."""
     query = select(ProgramDomain).where(ProgramDomain.program_id == program_id)
     if after is not None:
@@ -146,4 +144,4 @@ async def expire_keys(session: ScopedSession, program_id: UUID, key_ids: Sequenc
 async def brand_ids(session: ScopedSession, program_ids: Collection[UUID]) -> dict[UUID, str]:
     """The brand id of each of these programs."""
     query = select(Program.id, Program.brand_id).where(Program.id.in_(program_ids))
-    return {program_id: brand_id for program_id, brand_id in await session.execute(query)}
+    return dict(iter(await session.execute(query)))

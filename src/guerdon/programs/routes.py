@@ -1,4 +1,4 @@
-"""Administration of programs, their domains and security keys. Making a program is `earning/routes.py`, since it comes with rules."""
+"""Administration of programs, their domains and security keys. New programs, which come with rules: `earning/routes.py`."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ async def change_program(program: ProgramPath, body: ProgramChange, request: Wri
 
 
 @router.get("/{program}/domains")
-async def list_domains(
-    program: ProgramPath, request: Reading, limit: Limit = 50, cursor: CursorText = None
-) -> Page[DomainView]:
+async def list_domains(program: ProgramPath, request: Reading, limit: Limit = 50, cursor: CursorText = None) -> Page[DomainView]:
     """The hosts from which the program's browsers report."""
     after = decode_cursor(cursor)
     found = await request.program(program)
@@ -94,9 +92,7 @@ async def remove_domain(
 ) -> Response:
     """Take a host away: its browsers' reports are refused from then on."""
     found = await request.program(program)
-    return await request.write_program(
-        found.id, None, lambda session: service.remove_domain(session, found.id, domain)
-    )
+    return await request.write_program(found.id, None, lambda session: service.remove_domain(session, found.id, domain))
 
 
 @router.get("/{program}/keys")

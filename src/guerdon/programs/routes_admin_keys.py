@@ -32,9 +32,7 @@ async def create_admin_key(body: NewAdminKey, request: Writing) -> Response:
     """A new admin key; its token is shown this once."""
     request.operator.require_platform()
     now = request.services.clock.now()
-    return await request.write_platform(
-        body, lambda session: admin_keys.create_admin_key(session, body, now), status=201
-    )
+    return await request.write_platform(body, lambda session: admin_keys.create_admin_key(session, body, now), status=201)
 
 
 @router.delete("/{key_id}", response_model=AdminKeyView)

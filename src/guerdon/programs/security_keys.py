@@ -77,10 +77,7 @@ async def revoke_security_key(session: ScopedSession, program_id: UUID, key_id: 
 async def signing_keys(session: ScopedSession, ring: KeyRing, program_id: UUID, now: datetime) -> list[SigningKey]:
     """The secrets that sign now, newest first, as the bytes that go into the HMAC."""
     keys = await repository.valid_keys(session, program_id, now)
-    return [
-        SigningKey(ring.decrypt(key.secret_encrypted, _context(program_id, key.id)), key.expires_at)
-        for key in keys
-    ]
+    return [SigningKey(ring.decrypt(key.secret_encrypted, _context(program_id, key.id)), key.expires_at) for key in keys]
 
 
 async def security_keys_page(

@@ -28,9 +28,7 @@ from guerdon.programs.errors import (
 from guerdon.programs.models import Program
 from guerdon.programs.schemas import MAX_DOMAINS, PLATFORM_FIELDS, NewProgram, ProgramChange, ProgramView
 
-_NULLABLE = frozenset(
-    {"synthetic_domain", "browser_cap_program", "browser_cap_account", "browser_cap_ip", "gas_budget_wei"}
-)
+_NULLABLE = frozenset({"synthetic_domain", "browser_cap_program", "browser_cap_account", "browser_cap_ip", "gas_budget_wei"})
 
 
 async def asset_of(session: ScopedSession, symbol: str) -> Asset:
@@ -105,9 +103,7 @@ def _synthetic_domain(text: str, *, development: bool) -> str:
     return domain
 
 
-async def add_domain(
-    session: ScopedSession, program_id: UUID, domain: str, now: datetime, *, development: bool
-) -> str:
+async def add_domain(session: ScopedSession, program_id: UUID, domain: str, now: datetime, *, development: bool) -> str:
     """Register a host; one that is there already stays. Raises `InvalidDomainError`."""
     parsed = parse_domain(domain, development=development)
     await configuration_changed(session, program_id)
