@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,9 +95,25 @@ def short_lived_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep() -> None:
+    """Stop the servers that test runs which were killed left behind; those of live runs hold their lock."""
+    for folder in Path("/tmp").glob("gt-*"):  # noqa: S108 - looked at, not trusted
+        lock = folder / "postgres" / "lock"
+        try:
+            with lock.open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                pid_file = folder / "postgres" / "data" / "postmaster.pid"
+                if pid_file.exists():
+                    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
+        except (OSError, ValueError, IndexError):
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def embedded_server() -> Iterator[Server]:
     """The embedded PostgreSQL, as `guerdon up` starts it."""
+    sweep()
     with short_lived_folder() as folder:
         postgres = EmbeddedPostgres(folder / "postgres", settings=_FAST)
         asyncio.run(postgres.start())

@@ -135,5 +135,5 @@ async def count_open_alerts(session: AsyncSession) -> dict[Severity, int]:
         .where(OutboxRow.severity.is_not(None), OutboxRow.resolved_at.is_(None))
         .group_by(OutboxRow.severity)
     )
-    counted = {Severity(severity): count for severity, count in (await session.execute(statement)).tuples() if severity}
+    counted = {Severity(severity): count for severity, count in await session.execute(statement) if severity}
     return {severity: counted.get(severity, 0) for severity in Severity}

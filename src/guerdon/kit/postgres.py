@@ -100,10 +100,11 @@ class EmbeddedPostgres:
     async def _adopt_or_spawn(self, place: postgres_host.Place, socket: Path, tell: Progress) -> subprocess.Popen[bytes] | None:
         gives_up_at = monotonic() + _LEFTOVER_PATIENCE_SECONDS
         while True:
-            if self._running is not None and self._running.process is not None:
-                self._running.process.poll()  # reaps our own, if it was killed
+            ours = self._running.process if self._running is not None else None
             if await _wait_for_predecessor(place, socket, tell):
-                return None
+                return ours
+            if ours is not None:
+                await asyncio.to_thread(ours.wait)  # it was killed, and is a zombie until somebody asks
             process = await asyncio.to_thread(_spawn, place, {**_server_settings(socket), **self._settings})
             if await _wait_until_ready(place, socket, process, tell):
                 return process
