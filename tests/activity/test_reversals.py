@@ -37,7 +37,15 @@ async def a_reward(
     kind = PostingKind.REWARD if delivery_id is None else PostingKind.REWARD_HELD
     async with database.program(program) as session:
         session.add(
-            Event(program_id=program, id=event_id, account_id=ANN, identity="email:ann@example.org", event_type="order", trust="server", received_at=NOW)
+            Event(
+                program_id=program,
+                id=event_id,
+                account_id=ANN,
+                identity="email:ann@example.org",
+                event_type="order",
+                trust="server",
+                received_at=NOW,
+            )
         )
         session.add(
             Accrual(

@@ -46,7 +46,9 @@ def earned(report: Report, rule: RuleTerms = RULE, program: ProgramTerms = PROGR
     return outcome.points
 
 
-def refusal(report: Report, rule: RuleTerms | None = RULE, program: ProgramTerms = PROGRAM, state: State | None = None) -> Refused:
+def refusal(
+    report: Report, rule: RuleTerms | None = RULE, program: ProgramTerms = PROGRAM, state: State | None = None
+) -> Refused:
     outcome = decide(report, rule, program, state or rich(), NOW)
     assert isinstance(outcome, Refused), outcome
     return outcome
@@ -61,9 +63,7 @@ def test_a_fixed_reward_is_earned_with_its_reason() -> None:
     assert outcome == Earned(10, 0, ({"rule": "form_submit", "version": 1, "points": 10},), ())
 
 
-@pytest.mark.parametrize(
-    ("cents", "points"), [(0, 0), (99, 0), (100, 1), (199, 1), (1999, 19), (10**15, 10**13)]
-)
+@pytest.mark.parametrize(("cents", "points"), [(0, 0), (99, 0), (100, 1), (199, 1), (1999, 19), (10**15, 10**13)])
 def test_a_reward_a_unit_is_rounded_down(cents: int, points: int) -> None:
     assert earned(order(cents), PER_DOLLAR, state=State(funds={ASSET: 10**18})) == points
 
@@ -121,7 +121,9 @@ def test_a_rule_that_needs_an_email_refuses_a_report_without_one() -> None:
     assert refusal(replace(REPORT, has_email=False), replace(RULE, requires_email=True)).code == "EMAIL_REQUIRED"
 
 
-@pytest.mark.parametrize(("seconds", "keyed", "duplicate"), [(0, False, True), (59, False, True), (60, False, False), (1, True, False)])
+@pytest.mark.parametrize(
+    ("seconds", "keyed", "duplicate"), [(0, False, True), (59, False, True), (60, False, False), (1, True, False)]
+)
 def test_a_repeat_within_a_minute_without_a_key_is_a_duplicate(seconds: int, keyed: bool, duplicate: bool) -> None:
     state = rich(claims={(ANN, "form_submit"): Claims(1, NOW - timedelta(seconds=seconds))})
     outcome = decide(replace(REPORT, keyed=keyed), RULE, PROGRAM, state, NOW)

@@ -168,7 +168,9 @@ async def test_verify_finds_books_that_were_tampered_with(database: Database, ow
 
 
 # A debt exists only where nothing is available (a reversal takes what is available first), so that the two are booked together.
-kinds = st.sampled_from([kind for kind in PostingKind if kind not in {PostingKind.OWE, PostingKind.REPAY, PostingKind.SETTLE_DEBT}])
+kinds = st.sampled_from(
+    [kind for kind in PostingKind if kind not in {PostingKind.OWE, PostingKind.REPAY, PostingKind.SETTLE_DEBT}]
+)
 steps = st.lists(
     st.tuples(
         st.lists(st.tuples(kinds, st.integers(0, 7), st.integers(1, 40), st.sampled_from([ANN, BOB])), min_size=1, max_size=5),
@@ -228,7 +230,8 @@ async def test_property_any_sequence_of_postings_crashes_and_repeats_keeps_the_i
     books = Books()
     for moves, crashes in steps:
         movements = [
-            Movement(kind, refs[ref], asset, amount, account if EFFECTS[kind].on_account else None) for kind, ref, amount, account in moves
+            Movement(kind, refs[ref], asset, amount, account if EFFECTS[kind].on_account else None)
+            for kind, ref, amount, account in moves
         ]
         after = books.book(movements)
         try:
@@ -245,7 +248,11 @@ async def test_property_any_sequence_of_postings_crashes_and_repeats_keeps_the_i
         assert after is not None
         books = after
     for account in (ANN, BOB):
-        assert await balances(database, program, asset, account) == (books.account[account]["available"], books.account[account]["held"], 0)
+        assert await balances(database, program, asset, account) == (
+            books.account[account]["available"],
+            books.account[account]["held"],
+            0,
+        )
     async with database.program(program) as session:
         balance = await repository.program_balance(session, program, asset)
         assert (0 if balance is None else balance.funds) == books.program["funds"]

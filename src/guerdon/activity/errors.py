@@ -49,6 +49,10 @@ class EventNotFoundError(GuerdonError, status=404, code="EVENT_NOT_FOUND", title
     """No event of this program has that id or idempotency key."""
 
 
+class IdempotencyKeyRequiredError(GuerdonError, status=400, code="IDEMPOTENCY_KEY_REQUIRED", title="Idempotency key required"):
+    """Taking back a part could be meant once or twice; send the header `Idempotency-Key`."""
+
+
 class ReversalTooLargeError(GuerdonError, status=409, code="REVERSAL_TOO_LARGE", title="Reversal too large"):
     """More is asked back than is left of the event's reward; `details` says how much is."""
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from guerdon.activity import keys
 from guerdon.activity import repository_reversals as repository
 from guerdon.activity.errors import EventNotFoundError, ReplayedSignatureError, ReversalTooLargeError
-from guerdon.activity.models import Event, EventKey, Reversal
+from guerdon.activity.models import EventKey, Reversal
+from guerdon.earning.decision import Trust
 from guerdon.earning.models import Accrual
 from guerdon.kit.database import ProgramSession
 from guerdon.kit.errors import IdempotencyConflictError
@@ -70,9 +72,21 @@ async def reverse_event(
     if points == 0:
         return None, True
     reversal_id = uuid7()
-    taken = await _take(session, program_id, policy, accrual, reversal_id, points, now)
+    taken = await _take(session, policy, accrual, reversal_id, points, now)
     await repository.add_reversed(session, program_id, accrual.id, points)
-    reversal = _reversal(program_id, reversal_id, event, points, taken, request.reason, now)
+    reversal = Reversal(
+        program_id=program_id,
+        id=reversal_id,
+        event_id=event.id,
+        account_id=event.account_id,
+        points=points,
+        from_pending=taken.from_pending,
+        from_available=taken.from_available,
+        as_debt=taken.as_debt,
+        written_off=taken.written_off,
+        reason=request.reason,
+        reversed_at=now,
+    )
     session.add(reversal)
     session.add_all(
         EventKey(program_id=program_id, key_hash=key, event_id=reversal_id, body_hash=request.body_hash, operation=OPERATION)
@@ -87,6 +101,16 @@ async def reverse_event(
     return reversal, False
 
 
+async def event_reported_as(session: ProgramSession, program_id: UUID, idempotency_key: str) -> UUID:
+    """The event that a server, or an operator, reported with this key. Raises `EventNotFoundError`."""
+    for trust in (Trust.SERVER, Trust.OPERATOR):
+        key_hash = keys.idempotency_key_hash(trust, keys.EVENT, idempotency_key)
+        event_id = await repository.event_id_by_key(session, program_id, key_hash)
+        if event_id is not None:
+            return event_id
+    raise EventNotFoundError
+
+
 async def _earlier(session: ProgramSession, program_id: UUID, request: ReversalRequest) -> Reversal | None:
     for key in await repository.keys_used(session, program_id, list(request.key_hashes)):
         if key.operation != OPERATION:
@@ -98,15 +122,10 @@ async def _earlier(session: ProgramSession, program_id: UUID, request: ReversalR
 
 
 async def _take(
-    session: ProgramSession,
-    program_id: UUID,
-    policy: ReversalPolicy,
-    accrual: Accrual,
-    reversal_id: UUID,
-    points: int,
-    now: datetime,
+    session: ProgramSession, policy: ReversalPolicy, accrual: Accrual, reversal_id: UUID, points: int, now: datetime
 ) -> Taken:
     """Book what can be taken: first what waits for delivery, then what is available, then, by policy, a debt."""
+    program_id = accrual.program_id
     account = (accrual.asset_id, accrual.account_id)
     # Balances before deliveries, as everywhere (SAFETY S15).
     balances = await ledger_repository.lock_account_balances(session, program_id, [account])
@@ -152,21 +171,3 @@ def _cancel(waiting: list[Delivery], own: UUID | None, points: int, now: datetim
         else:
             delivery.points -= taken
     return released
-
-
-def _reversal(
-    program_id: UUID, reversal_id: UUID, event: Event, points: int, taken: Taken, reason: str, now: datetime
-) -> Reversal:
-    return Reversal(
-        program_id=program_id,
-        id=reversal_id,
-        event_id=event.id,
-        account_id=event.account_id,
-        points=points,
-        from_pending=taken.from_pending,
-        from_available=taken.from_available,
-        as_debt=taken.as_debt,
-        written_off=taken.written_off,
-        reason=reason,
-        reversed_at=now,
-    )

@@ -184,7 +184,9 @@ def _refused_by_time(report: Report, rule: RuleTerms, state: State, now: datetim
         return Refused(409, "DUPLICATE_EVENT", "Duplicate event detected")
     if rule.max_claims_per_user not in {UNLIMITED} and claims.count >= rule.max_claims_per_user:
         details = {"claimCount": claims.count, "maxClaims": rule.max_claims_per_user}
-        return Refused(429, "CLAIM_LIMIT_REACHED", "This user has claimed this reward as often as its rule allows.", details=details)
+        return Refused(
+            429, "CLAIM_LIMIT_REACHED", "This user has claimed this reward as often as its rule allows.", details=details
+        )
     ends_at = claims.last_at + timedelta(hours=rule.cooldown_hours)
     if now < ends_at:
         return Refused(
@@ -199,7 +201,9 @@ def _refused_by_time(report: Report, rule: RuleTerms, state: State, now: datetim
 
 def _refused_by_cap(cap: CapUse, now: datetime) -> Refused:
     if cap.day is None:
-        return Refused(429, "CLAIM_LIMIT_REACHED", "This reward has been claimed as often as its rule allows.", details={"cap": cap.name})
+        return Refused(
+            429, "CLAIM_LIMIT_REACHED", "This reward has been claimed as often as its rule allows.", details={"cap": cap.name}
+        )
     midnight = datetime(cap.day.year, cap.day.month, cap.day.day, tzinfo=now.tzinfo) + timedelta(days=1)
     return Refused(
         429,

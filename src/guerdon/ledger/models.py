@@ -80,7 +80,9 @@ class DeliveryState(StrEnum):
 
 WAITING = (DeliveryState.REQUESTED, DeliveryState.APPROVED, DeliveryState.IN_REVIEW)
 """States in which nothing is reserved or signed: a reversal may still take the points back."""
-UNDELIVERED = tuple(state for state in DeliveryState if state not in {DeliveryState.FINAL, DeliveryState.REFUSED, DeliveryState.RETURNED})
+UNDELIVERED = tuple(
+    state for state in DeliveryState if state not in {DeliveryState.FINAL, DeliveryState.REFUSED, DeliveryState.RETURNED}
+)
 """States in which the points are held and the tokens may still arrive."""
 
 
@@ -113,7 +115,10 @@ class AccountBalance(Base):
     __tablename__ = "account_balances"
     __table_args__ = (
         ForeignKeyConstraint(["asset_id"], ["assets.id"]),
-        *(CheckConstraint(f"{column} >= 0", name=column) for column in ("earned", "reversed", "claimed", "spent", "expired", "held", "debt", "available")),
+        *(
+            CheckConstraint(f"{column} >= 0", name=column)
+            for column in ("earned", "reversed", "claimed", "spent", "expired", "held", "debt", "available")
+        ),
         CheckConstraint("debt = 0 or available = 0", name="debt_is_repaid_first"),
         scope(Scope.TENANT),
     )
@@ -129,7 +134,9 @@ class AccountBalance(Base):
     moved: Mapped[Points] = mapped_column(server_default="0")
     held: Mapped[Points] = mapped_column(server_default="0")
     debt: Mapped[Points] = mapped_column(server_default="0")
-    available: Mapped[Points] = mapped_column(Computed("earned - reversed - claimed - spent - expired - held + moved", persisted=True))
+    available: Mapped[Points] = mapped_column(
+        Computed("earned - reversed - claimed - spent - expired - held + moved", persisted=True)
+    )
     version: Mapped[int] = mapped_column(server_default="0")
     """Rises by one with each posting; booking checks it, and `ledger verify` walks the postings by it."""
 
@@ -140,7 +147,10 @@ class ProgramBalance(Base):
     __tablename__ = "program_balances"
     __table_args__ = (
         ForeignKeyConstraint(["asset_id"], ["assets.id"]),
-        *(CheckConstraint(f"{column} >= 0", name=column) for column in ("funds", "owed", "debt", "delivered", "burned", "expired")),
+        *(
+            CheckConstraint(f"{column} >= 0", name=column)
+            for column in ("funds", "owed", "debt", "delivered", "burned", "expired")
+        ),
         CheckConstraint("funded = funds + owed + debt + delivered + burned + expired + adjusted", name="balanced"),
         scope(Scope.TENANT),
     )
@@ -164,7 +174,9 @@ class Posting(Base):
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("from_bucket <> to_bucket", name="moves"),
-        CheckConstraint("(account_id is null) = (version is null) and (account_id is null) = (available_after is null)", name="account"),
+        CheckConstraint(
+            "(account_id is null) = (version is null) and (account_id is null) = (available_after is null)", name="account"
+        ),
         scope(Scope.TENANT),
     )
 
@@ -195,10 +207,20 @@ class Delivery(Base):
         ),
         # What an account earns while its tokens wait is one row that grows: one transfer a window (DESIGN section 6, rule 7).
         Index(
-            "uq_deliveries_waiting", "program_id", "asset_id", "account_id", unique=True,
+            "uq_deliveries_waiting",
+            "program_id",
+            "asset_id",
+            "account_id",
+            unique=True,
             postgresql_where=text("state = 'approved' and kind = 'automatic'"),
         ),
-        Index("ix_deliveries_unfinished", "program_id", "state", "id", postgresql_where=text("state not in ('final', 'refused', 'returned')")),
+        Index(
+            "ix_deliveries_unfinished",
+            "program_id",
+            "state",
+            "id",
+            postgresql_where=text("state not in ('final', 'refused', 'returned')"),
+        ),
         Index("ix_deliveries_account", "program_id", "account_id", "id"),
         scope(Scope.TENANT),
     )

@@ -44,7 +44,10 @@ class Effect:
 
 
 def _effect(
-    from_bucket: Bucket, to_bucket: Bucket, account: dict[AccountColumn, int] | None = None, program: dict[ProgramColumn, int] | None = None
+    from_bucket: Bucket,
+    to_bucket: Bucket,
+    account: dict[AccountColumn, int] | None = None,
+    program: dict[ProgramColumn, int] | None = None,
 ) -> Effect:
     return Effect(from_bucket, to_bucket, tuple((account or {}).items()), tuple((program or {}).items()))
 

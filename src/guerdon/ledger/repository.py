@@ -48,9 +48,7 @@ async def lock_account_balances(
     return {(balance.asset_id, balance.account_id): balance for balance in balances}
 
 
-async def lock_program_balances(
-    session: ScopedSession, program_id: UUID, assets: Iterable[UUID]
-) -> dict[UUID, ProgramBalance]:
+async def lock_program_balances(session: ScopedSession, program_id: UUID, assets: Iterable[UUID]) -> dict[UUID, ProgramBalance]:
     """The program's own balances, made where missing, locked last of all."""
     wanted = sorted(set(assets))
     await session.execute(
@@ -73,9 +71,7 @@ async def program_balance(session: ScopedSession, program_id: UUID, asset_id: UU
     return await session.get(ProgramBalance, (program_id, asset_id), populate_existing=True)
 
 
-async def account_balance(
-    session: ScopedSession, program_id: UUID, asset_id: UUID, account_id: UUID
-) -> AccountBalance | None:
+async def account_balance(session: ScopedSession, program_id: UUID, asset_id: UUID, account_id: UUID) -> AccountBalance | None:
     """What one account has of one asset."""
     return await session.get(AccountBalance, (program_id, asset_id, account_id), populate_existing=True)
 
@@ -85,9 +81,7 @@ async def existing_postings(
 ) -> dict[tuple[UUID, str, UUID], Posting]:
     """Of these (asset, kind, ref), the postings that are there already. Read after the locks, never with them (SAFETY S10)."""
     postings = await session.scalars(
-        select(Posting).where(
-            Posting.program_id == program_id, tuple_(Posting.asset_id, Posting.kind, Posting.ref).in_(keys)
-        )
+        select(Posting).where(Posting.program_id == program_id, tuple_(Posting.asset_id, Posting.kind, Posting.ref).in_(keys))
     )
     return {(posting.asset_id, posting.kind, posting.ref): posting for posting in postings}
 
@@ -138,9 +132,7 @@ async def add_to_program(session: ScopedSession, balance: ProgramBalance, change
     await session.flush()
 
 
-async def lock_waiting_deliveries(
-    session: ScopedSession, program_id: UUID, asset_id: UUID, account_id: UUID
-) -> list[Delivery]:
+async def lock_waiting_deliveries(session: ScopedSession, program_id: UUID, asset_id: UUID, account_id: UUID) -> list[Delivery]:
     """Deliveries of the account that nothing is reserved or signed for: what a reversal may still take, newest first."""
     return list(
         await session.scalars(

@@ -53,7 +53,12 @@ def _is_booked(movement: Movement, booked: dict[tuple[UUID, str, UUID], Posting]
         return False
     if (posting.amount, posting.account_id) != (movement.amount, movement.account_id):
         raise PostingConflictError(
-            details={"kind": movement.kind, "ref": str(movement.ref), "booked": str(posting.amount), "asked": str(movement.amount)}
+            details={
+                "kind": movement.kind,
+                "ref": str(movement.ref),
+                "booked": str(posting.amount),
+                "asked": str(movement.amount),
+            }
         )
     return True
 

@@ -9,6 +9,8 @@ from guerdon.kit.models import Base
 
 assert tables  # imported for the tables that it declares
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata, transaction_per_migration=True)
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, transaction_per_migration=True
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -127,7 +127,14 @@ class Funding(Base):
         CheckConstraint("points > 0", name="points"),
         CheckConstraint("kind in ('mint', 'deposit')", name="kind"),
         CheckConstraint("state in ('pending', 'booked', 'failed')", name="state"),
-        Index("uq_fundings_transfer", "network", "transaction_hash", "log_index", unique=True, postgresql_where=text("kind = 'deposit' and state <> 'failed'")),
+        Index(
+            "uq_fundings_transfer",
+            "network",
+            "transaction_hash",
+            "log_index",
+            unique=True,
+            postgresql_where=text("kind = 'deposit' and state <> 'failed'"),
+        ),
         Index("ix_fundings_pending", "created_at", postgresql_where=text("state = 'pending'")),
         scope(Scope.PLATFORM),
     )

@@ -59,7 +59,11 @@ def upgrade() -> None:
             op.execute(statement)
     for scope, names in _SCOPES.items():
         for table in names:
-            own = {"own": "id = (select nullif(current_setting('guerdon.program_id', true), '')::uuid)"} if table == "programs" else {}
+            own = (
+                {"own": "id = (select nullif(current_setting('guerdon.program_id', true), '')::uuid)"}
+                if table == "programs"
+                else {}
+            )
             for statement in policies(table, scope, **own):
                 op.execute(statement)
             op.execute(f"grant select, insert on {table} to guerdon_app")
