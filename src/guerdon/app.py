@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from guerdon import __version__, operations, verification
 from guerdon.accounts.master_secret import open_wallets
 from guerdon.accounts.wallets import BuiltInWallets
+from guerdon.activity import routes_admin as events_admin
 from guerdon.activity.events_api import open_events_api
 from guerdon.connections import ChainClients
 from guerdon.earning import routes as earning
@@ -39,10 +40,12 @@ from guerdon.kit.web import RequestLog, render_errors
 from guerdon.kit.worker import Handler, Worker
 from guerdon.notices import routes as notices
 from guerdon.payouts import jobs as payouts
+from guerdon.payouts import routes as payout_routes
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.programs import funding
 from guerdon.programs import routes as programs
 from guerdon.programs import routes_admin_keys as admin_keys
+from guerdon.programs import routes_platform as platform_routes
 from guerdon.programs.funding import FundingDeps
 from guerdon.settings import Settings
 from guerdon.txmanager.metrics import gauges as transaction_gauges
@@ -159,7 +162,16 @@ async def deployment_of(session: PlatformSession, settings: Settings) -> UUID:
 
 def routers(role: WebRole) -> list[APIRouter]:
     """The routers of a role, in the order in which the document lists them."""
-    administration = [programs.router, earning.router, admin_keys.router, notices.router, verification.router]
+    administration = [
+        programs.router,
+        earning.router,
+        events_admin.router,
+        payout_routes.router,
+        admin_keys.router,
+        platform_routes.router,
+        notices.router,
+        verification.router,
+    ]
     match role:
         case WebRole.ALL | WebRole.ADMIN:
             return administration

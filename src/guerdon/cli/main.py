@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-GROUPS = ("programs", "rules", "admin_keys", "alerts", "ledger")
+GROUPS = ("programs", "rules", "admin_keys", "events", "alerts", "ledger")
 """Modules of this package whose `app` is a group."""
 COMMANDS = ("run", "openapi")
 """Modules whose `register` adds commands to the top level."""
