@@ -87,7 +87,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 async def test_nothing_listens_on_the_network_and_only_we_reach_the_socket(server: EmbeddedPostgres, folder: Path) -> None:
     assert server.pid is not None
     postmaster = psutil.Process(server.pid)
-    assert [connection for connection in postmaster.net_connections("inet")] == []
+    assert list(postmaster.net_connections("inet")) == []
     socket = folder / "run"
     assert stat.S_IMODE(socket.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "data").stat().st_mode) == 0o700

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from pathlib import Path
@@ -132,7 +131,7 @@ def test_the_key_comes_from_the_environment_or_a_file_or_the_data_directory(tmp_
     own = load_settings(data_dir=tmp_path / "d")
     sealed = key_ring(own).encrypt(b"mine", b"")
     assert key_ring(own).decrypt(sealed, b"") == b"mine"
-    assert os.listdir(tmp_path / "d") == ["secret.key"]
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["secret.key"]
 
 
 def test_keys_derived_for_two_purposes_have_nothing_in_common() -> None:
