@@ -40,8 +40,6 @@ from tests.support.postgres import Urls
 from tests.txmanager.node import CHAIN_ID, Node
 
 NETWORK = "local"
-FUNDER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-"""Of the first account that anvil gives coins to; known to everybody."""
 BLOCK_MS = 100
 QUICK_ENGINE = EngineTerms(
     lease_seconds=5, idle_poll_seconds=0.3, min_poll_seconds=0.03, max_poll_seconds=0.05, max_backoff_seconds=0.5,
@@ -110,7 +108,7 @@ class House:
 
     async def bootstrap(self) -> None:
         treasury = await setup.bootstrap_local(
-            self, lambda _: None, funder_private_key=FUNDER_KEY, chain_id=CHAIN_ID, block_time_ms=BLOCK_MS
+            self, lambda _: None, chain_id=CHAIN_ID, block_time_ms=BLOCK_MS
         )
         async with self.database.platform() as session:
             asset = await asset_by_symbol(session, "LTZ")

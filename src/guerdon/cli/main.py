@@ -19,7 +19,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-GROUPS = ("programs", "rules", "admin_keys", "events", "alerts", "ledger")
+GROUPS = (
+    "programs", "rules", "assets", "networks", "contracts", "treasuries", "payouts", "admin_keys", "events", "alerts", "ledger",
+)  # fmt: skip
 """Modules of this package whose `app` is a group."""
 COMMANDS = ("run", "openapi")
 """Modules whose `register` adds commands to the top level."""
@@ -40,6 +42,8 @@ def top(
 
 for _name in GROUPS:
     app.add_typer(import_module(f"guerdon.cli.{_name}").app)
+# Adds its command to the group of programs.
+import_module("guerdon.cli.funding")
 for _name in COMMANDS:
     import_module(f"guerdon.cli.{_name}").register(app)
 

@@ -191,10 +191,10 @@ async def _tell_operator(deps: PayoutDeps, flight: Flight, problem: str | None =
         "another transaction is final at its nonce" if void else "its transaction is neither in a block nor provably dead"
     )
     remedy = (
-        f"guerdon payout show --batch {batch.id}, then guerdon payout retry --batch {batch.id} to pay it anew under the chain's guard, "
+        f"guerdon payout retry --batch {batch.id} to pay it anew under the chain's guard, "
         f"or guerdon payout return --batch {batch.id} to give the points back"
         if void
-        else f"guerdon payout show --batch {batch.id}; wait, or kill its transaction: guerdon payout kill --batch {batch.id}"
+        else f"wait, or have its transaction killed: guerdon payout kill {batch.id}"
     )
 
     async def alert(session: PlatformSession) -> None:

@@ -21,12 +21,13 @@ from guerdon.ledger.postings import Movement
 from guerdon.payouts import quarantine, repository, repository_read, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_distributor
-from guerdon.payouts.errors import PayoutMayLandError, PayoutNotFoundError, PayoutNotStuckError, TreasuryShortError
+from guerdon.payouts.errors import BatchNotFoundError, PayoutMayLandError, PayoutNotFoundError, PayoutNotStuckError, TreasuryShortError
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member
 from guerdon.payouts.repository_split import Ancestor
 from guerdon.payouts.reserving import book_reservation, spendable
 from guerdon.txmanager import repository_treasuries
+from guerdon.txmanager import service as txmanager
 from guerdon.txmanager.models import Intent, IntentState, Treasury
 
 
@@ -94,21 +95,44 @@ async def give_back(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) -> Se
     return await run_in_platform(deps.database, back)
 
 
-async def release_dead_batch(deps: PayoutDeps, batch_id: UUID) -> int:
-    """Quarantine the payouts of a batch whose transaction is void, so that each can be retried or returned; how many.
+async def release_dead_batch(deps: PayoutDeps, batch_id: UUID) -> list[tuple[UUID, UUID]]:
+    """Quarantine the payouts of a batch whose transaction is void, so that each can be retried or returned.
 
-    Raises `PayoutNotStuckError`, `PayoutMayLandError`.
+    The (program, payout) of each that is quarantined from it, also by an earlier call. Raises `BatchNotFoundError`,
+    `PayoutMayLandError`.
     """
     async with deps.database.platform() as session:
         batch = await repository.batch(session, batch_id)
-        if batch is None or batch.state != BatchState.FROZEN or batch.intent_id is None:
-            raise PayoutNotStuckError
+        if batch is None or batch.intent_id is None:
+            raise BatchNotFoundError
         intent = await session.get_one(Intent, batch.intent_id, populate_existing=True)
-        members = await repository.members(session, batch_id, unsettled_only=True)
+        members = await repository.members(session, batch_id)
     if intent.state != IntentState.VOID:
         raise PayoutMayLandError
-    await quarantine.quarantine_dead(deps, batch_id, intent.error or "its transaction can never land")
-    return len(members)
+    if batch.state == BatchState.FROZEN:
+        await quarantine.quarantine_dead(deps, batch_id, intent.error or "its transaction can never land")
+    stuck: list[tuple[UUID, UUID]] = []
+    for member in members:
+        async with deps.database.program(member.program_id) as session:
+            delivery = await repository_read.payout(session, member.program_id, member.delivery_id)
+        if delivery is not None and (delivery.state, delivery.batch_id) == (DeliveryState.QUARANTINED, batch_id):
+            stuck.append((member.program_id, member.delivery_id))
+    return stuck
+
+
+async def kill(deps: PayoutDeps, batch_id: UUID) -> None:
+    """Have a self-transfer sent at the nonce of a batch's transaction that does not land (SAFETY S23).
+
+    Raises `BatchNotFoundError`, `IntentNotKillableError`.
+    """
+
+    async def ask(session: PlatformSession) -> None:
+        batch = await repository.batch(session, batch_id)
+        if batch is None or batch.intent_id is None:
+            raise BatchNotFoundError
+        await txmanager.kill(session, batch.intent_id)
+
+    await run_in_platform(deps.database, ask)
 
 
 async def prove(deps: PayoutDeps, treasury: Treasury, program_id: UUID, delivery_id: UUID) -> Proof:

@@ -14,9 +14,9 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from guerdon.chains import contracts
-from guerdon.chains.signing import address_of
 from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database, PlatformSession, run_in_platform
+from guerdon.kit.ids import uuid7
 from guerdon.kit.secrets import KeyRing
 from guerdon.txmanager import repository, repository_keys, repository_treasuries, service, service_keys, tokens
 from guerdon.txmanager.errors_treasuries import CodeMismatchError, DeploymentFailedError
@@ -70,25 +70,38 @@ class Deployment:
         self._deps = deps
         self._network = network
         self._tell = progress
+        self._signer = Signer(deps.ring)
 
     async def key(self, purpose: KeyPurpose, private_key: str | None = None) -> Key:
         """The network's first key of a purpose; made, or imported if `private_key` is given, where there is none."""
-        signer = Signer(self._deps.ring)
-        next_nonce = 0
+        async with self._deps.database.platform() as session:
+            known = await self._keys(session, purpose)
+        if known:
+            return known[0]
         if private_key is not None:
-            next_nonce = await tokens.next_nonce(await self._deps.chain(self._network), _address_of(private_key))
+            return await self.import_key(purpose, private_key)
 
-        async def ensure(session: PlatformSession) -> Key:
-            known = [key for key in await repository_keys.keys(session, self._network) if key.purpose == purpose]
-            if known:
-                return known[0]
-            if private_key is None:
-                return await service_keys.create_key(session, signer, self._network, purpose)
+        async def make(session: PlatformSession) -> Key:
+            await repository_treasuries.lock_network(session, self._network)
+            known = await self._keys(session, purpose)
+            return known[0] if known else await service_keys.create_key(session, self._signer, self._network, purpose)
+
+        return await run_in_platform(self._deps.database, make)
+
+    async def _keys(self, session: PlatformSession, purpose: KeyPurpose) -> list[Key]:
+        return [key for key in await repository_keys.keys(session, self._network) if key.purpose == purpose]
+
+    async def import_key(self, purpose: KeyPurpose, private_key: str) -> Key:
+        """An existing key (hexadecimal). Raises `InvalidKeyError`, `KeyExistsError`."""
+        address = self._signer.seal(uuid7(), self._network, private_key).address
+        next_nonce = await tokens.next_nonce(await self._deps.chain(self._network), address)
+
+        async def store(session: PlatformSession) -> Key:
             return await service_keys.import_key(
-                session, signer, self._network, purpose, private_key=private_key, next_nonce=next_nonce
+                session, self._signer, self._network, purpose, private_key=private_key, next_nonce=next_nonce
             )
 
-        return await run_in_platform(self._deps.database, ensure)
+        return await run_in_platform(self._deps.database, store)
 
     async def address_of(self, name: str) -> str | None:
         """Where a contract of ours is, if it is recorded."""
@@ -192,10 +205,6 @@ class _Record:
 
     async def __call__(self, session: PlatformSession) -> None:
         await repository_treasuries.record_contract(session, self._values)
-
-
-def _address_of(private_key: str) -> str:
-    return address_of(bytes.fromhex(private_key.removeprefix("0x")))
 
 
 def _is_dead(intent: Intent) -> bool:

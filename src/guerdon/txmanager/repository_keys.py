@@ -197,3 +197,8 @@ async def hold(session: PlatformSession, key_id: UUID, owner: str, epoch: int) -
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
+
+
+async def networks(session: ScopedSession) -> list[Network]:
+    """Every network that is set up."""
+    return list(await session.scalars(select(Network).order_by(Network.name)))

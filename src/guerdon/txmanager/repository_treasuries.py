@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from guerdon.kit.database import PlatformSession
 from guerdon.ledger.models import Asset
-from guerdon.txmanager.models import Contract, Key, Treasury
+from guerdon.txmanager.models import Contract, Key, Network, Treasury
 
 
 async def treasury_of_asset(session: AsyncSession, asset_id: UUID) -> Treasury | None:
@@ -130,3 +130,13 @@ async def insert_asset(session: PlatformSession, asset: Asset) -> bool:
 async def assets(session: AsyncSession) -> Sequence[Asset]:
     """Every asset, oldest first."""
     return (await session.scalars(select(Asset).order_by(Asset.id))).all()
+
+
+async def contracts(session: AsyncSession) -> Sequence[Contract]:
+    """Every contract that we deployed, or an operator named."""
+    return (await session.scalars(select(Contract).order_by(Contract.network, Contract.name))).all()
+
+
+async def lock_network(session: PlatformSession, name: str) -> None:
+    """Put whatever sets a network up one after the other."""
+    await session.execute(select(Network.name).where(Network.name == name).with_for_update())

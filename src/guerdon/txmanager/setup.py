@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Protocol
+from uuid import UUID
 
 from guerdon.chains import contracts
+from guerdon.chains.networks import LOCAL_CHAIN_ID
 from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database, PlatformSession, run_in_platform
 from guerdon.kit.ids import uuid7
@@ -16,14 +18,16 @@ from guerdon.kit.secrets import KeyRing
 from guerdon.ledger.models import Asset, Delivered
 from guerdon.ledger.repository import asset_by_symbol
 from guerdon.txmanager import repository_treasuries, service_keys, tokens, treasuries
-from guerdon.txmanager.chain import Rpc
 from guerdon.txmanager.deployment import Deployment, DeploymentDeps, Progress, Step, Until
 from guerdon.txmanager.errors_treasuries import AssetExistsError, CodeMismatchError
 from guerdon.txmanager.minting import minter_name
 from guerdon.txmanager.models import Intent, Key, KeyPurpose, Treasury
+from guerdon.txmanager.tokens import Chains
 from guerdon.txmanager.treasuries import DISTRIBUTOR
 
 LOCAL_NETWORK: Final = "local"
+DEV_FUNDER_KEY: Final = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+"""Of the first account that a local chain gives coins to. Everybody knows it: it is worth nothing on any other chain."""
 _LOCAL_GAS_WEI: Final = 1_000 * 10**18
 """What each key of a local chain gets to pay its transactions with."""
 
@@ -57,12 +61,24 @@ class SetupRuntime(Protocol):
     """The part of the application's runtime that setting up needs."""
 
     @property
-    def database(self) -> Database: ...
+    def database(self) -> Database:
+        """The unit of work."""
+        ...
+
     @property
-    def secrets(self) -> KeyRing: ...
+    def secrets(self) -> KeyRing:
+        """What keys are sealed under."""
+        ...
+
     @property
-    def clock(self) -> Clock: ...
-    async def chain(self, network: str, /) -> Rpc: ...
+    def clock(self) -> Clock:
+        """The time."""
+        ...
+
+    @property
+    def chain(self) -> Chains:
+        """Clients of networks by name."""
+        ...
 
 
 def deployment_deps(runtime: SetupRuntime) -> DeploymentDeps:
@@ -173,7 +189,12 @@ async def create_asset(deps: DeploymentDeps, new: NewAsset) -> Asset:
 
 
 async def bootstrap_local(
-    runtime: SetupRuntime, progress: Progress, *, funder_private_key: str, chain_id: int, block_time_ms: int
+    runtime: SetupRuntime,
+    progress: Progress,
+    *,
+    funder_private_key: str = DEV_FUNDER_KEY,
+    chain_id: int = LOCAL_CHAIN_ID,
+    block_time_ms: int = 2_000,
 ) -> Treasury:
     """Everything that the local chain needs: network, keys with gas, contracts, the asset LTZ and its treasury.
 
@@ -207,3 +228,17 @@ async def _ensure_treasury(deps: DeploymentDeps, key: Key) -> tuple[Treasury, In
         return treasury, await treasuries.first_approval(session, treasury)
 
     return await run_in_platform(deps.database, ensure)
+
+
+async def import_treasury_key(deps: DeploymentDeps, network: str, private_key: str) -> UUID:
+    """An existing key for a treasury; raises `InvalidKeyError`, `KeyExistsError`."""
+    return (await Deployment(deps, network, lambda _: None).import_key(KeyPurpose.TREASURY, private_key)).id
+
+
+async def send_gas(deps: DeploymentDeps, treasury: Treasury, wei: int, progress: Progress) -> Intent:
+    """Native coin from the deployer's key to a treasury; returns when it is final. Raises `DeploymentFailedError`."""
+    deployment = Deployment(deps, treasury.network, progress)
+    deployer = await deployment.key(KeyPurpose.DEPLOYER)
+    step = Step(f"gas {uuid7()}", "transfer", deployer.id, treasury.address, b"", wei)
+    (intent,) = await deployment.run([step], Until.FINAL)
+    return intent

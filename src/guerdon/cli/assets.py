@@ -1,0 +1,58 @@
+"""`guerdon asset …`: what is earned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from guerdon.cli.commands import command, group
+from guerdon.cli.output import JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from guerdon.app import Runtime
+
+app = group("asset", "Assets: what is earned.")
+
+
+@command(app, "create", example="guerdon asset create USDX --network base --token 0x036CbD53842c5426634e7929541eC2318f3dCF7e")
+async def create(  # noqa: PLR0913 - one option a setting
+    runtime: Runtime,
+    symbol: Annotated[str, typer.Argument(help="Its own here; `guerdon contracts deploy --asset` makes a token of ours.")],
+    *,
+    network: Annotated[str, typer.Option(help="Where its token is.")],
+    token: Annotated[str, typer.Option(metavar="ADDRESS", help="The token, which exists already: paid from stock.")],
+    delivery: Annotated[str, typer.Option(help="automatic: sent as earned; on_claim: piles up until claimed.")] = "automatic",
+    atomic_per_point: Annotated[int, typer.Option(min=1, help="How many of the token's smallest unit one point is.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an asset of a token that exists. Its decimals are read from the chain."""
+    from guerdon.ledger.models import Delivered  # noqa: PLC0415
+    from guerdon.txmanager import setup  # noqa: PLC0415
+    from guerdon.txmanager.schemas import AssetView  # noqa: PLC0415
+
+    new = setup.NewAsset(symbol, network, token, Delivered(delivery), atomic_per_point)
+    view = AssetView.model_validate(await setup.create_asset(setup.deployment_deps(runtime), new))
+    if as_json:
+        print_json(view.model_dump(mode="json", by_alias=True))
+        return
+    typer.echo(f"{view.symbol}: {view.token_address} on {view.network}, {view.decimals} decimals")
+    typer.echo(f"Next: guerdon treasury create {view.symbol}")
+
+
+@command(app, "list", example="guerdon asset list")
+async def list_assets(runtime: Runtime, as_json: JsonOption = False) -> None:
+    """Show what can be earned."""
+    from guerdon.txmanager.repository_treasuries import assets  # noqa: PLC0415
+    from guerdon.txmanager.schemas import AssetView  # noqa: PLC0415
+
+    async with runtime.database.platform() as session:
+        views = [AssetView.model_validate(row) for row in await assets(session)]
+    if as_json:
+        print_json([view.model_dump(mode="json", by_alias=True) for view in views])
+        return
+    print_table(
+        ["symbol", "network", "token", "decimals", "delivery", "units a point", "we mint it"],
+        [[v.symbol, v.network, v.token_address, v.decimals, v.delivery, v.atomic_per_point, v.mintable] for v in views],
+        empty="There is no asset yet. `guerdon contracts deploy --asset SYMBOL` makes a token, `asset create` takes an existing one.",
+    )

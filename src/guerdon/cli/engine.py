@@ -1,0 +1,39 @@
+"""For commands that have chain transactions sent: an engine for as long as they wait, beside any that a worker runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from guerdon.app import Runtime
+
+
+@asynccontextmanager
+async def engine_running(runtime: Runtime, network: str) -> AsyncGenerator[None]:
+    """Sign and send for a network inside the block, with whatever keys no worker has. Raises what stops the engine."""
+    from guerdon.txmanager.engine import KeyEngine  # noqa: PLC0415 - heavy, and --help must be quick
+
+    engine = KeyEngine(
+        database=runtime.database,
+        rpc=runtime.chain.unproven(network),
+        secrets=runtime.secrets,
+        network=network,
+        deployment_id=runtime.deployment_id,
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(engine.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+def tell(message: str) -> None:
+    """Progress, on stderr: stdout is for the result."""
+    typer.echo(message, err=True)

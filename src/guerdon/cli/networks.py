@@ -1,0 +1,77 @@
+"""`guerdon network …`: the chains that an installation talks to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from guerdon.cli.commands import command, group
+from guerdon.cli.output import CommandError, JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from guerdon.app import Runtime
+
+app = group("network", "Networks: the chains that tokens are on.")
+
+
+@command(app, "add", example="guerdon network add soneium-minato")
+async def add(  # noqa: PLR0913 - one option a setting
+    runtime: Runtime,
+    name: Annotated[str, typer.Argument(help="A known name (soneium, base, …), or a new one with --chain-id.")],
+    *,
+    chain_id: Annotated[int | None, typer.Option(min=1, help="For a network that is not known by name.")] = None,
+    block_time_ms: Annotated[int | None, typer.Option(min=1, help="Time between two blocks.")] = None,
+    explorer_url: Annotated[str | None, typer.Option(help="Where people look transactions up.")] = None,
+    max_fee_per_gas: Annotated[
+        int | None, typer.Option(min=1, metavar="WEI", help="A transaction that would cost more a unit of gas waits.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set a network up, or change its block time, explorer or fee cap. Its RPC address is set by GUERDON_RPC_<NETWORK>."""
+    from guerdon.chains.networks import KNOWN_NETWORKS  # noqa: PLC0415
+    from guerdon.txmanager.schemas import NetworkView  # noqa: PLC0415
+    from guerdon.txmanager.service_keys import network, set_network  # noqa: PLC0415
+
+    known = KNOWN_NETWORKS.get(name)
+    wanted = chain_id or (None if known is None else known.chain_id)
+    if wanted is None:
+        message = f"{name} is not known by name"
+        raise CommandError(message, f"give its --chain-id, or one of {', '.join(KNOWN_NETWORKS)}")
+    async with runtime.database.platform() as session:
+        await set_network(
+            session,
+            name=name,
+            chain_id=wanted,
+            block_time_ms=block_time_ms or (2_000 if known is None else known.block_time_ms),
+            explorer_url=explorer_url or (None if known is None else known.explorer_url),
+            max_fee_per_gas=max_fee_per_gas,
+        )
+        view = NetworkView.model_validate(await network(session, name))
+    if as_json:
+        print_json(view.model_dump(mode="json", by_alias=True))
+        return
+    typer.echo(f"{name} is chain {view.chain_id}")
+    if not runtime.chain.is_configured(name):
+        typer.echo(f"Next: set GUERDON_RPC_{name.upper().replace('-', '_')} to its RPC address")
+
+
+@command(app, "list", example="guerdon network list")
+async def list_networks(runtime: Runtime, as_json: JsonOption = False) -> None:
+    """Show the networks that are set up."""
+    from guerdon.txmanager.repository_keys import networks  # noqa: PLC0415
+    from guerdon.txmanager.schemas import NetworkView  # noqa: PLC0415
+
+    async with runtime.database.platform() as session:
+        views = [NetworkView.model_validate(row) for row in await networks(session)]
+    if as_json:
+        print_json([view.model_dump(mode="json", by_alias=True) for view in views])
+        return
+    print_table(
+        ["name", "chain id", "block time", "RPC address set", "fee cap (wei)", "explorer"],
+        [
+            [v.name, v.chain_id, f"{v.block_time_ms} ms", runtime.chain.is_configured(v.name), v.max_fee_per_gas, v.explorer_url]
+            for v in views
+        ],
+        empty="There is no network yet. Add one: guerdon network add NAME",
+    )
