@@ -29,7 +29,7 @@ from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database
 from guerdon.kit.errors import GuerdonError
 from guerdon.kit.ids import parse_uuid
-from guerdon.kit.money import LARGEST_ATOMIC, LARGEST_POINTS, parse_amount, to_wire
+from guerdon.kit.money import LARGEST_ATOMIC, LARGEST_JSON_INTEGER, LARGEST_POINTS, parse_amount, to_wire
 from guerdon.kit.ratelimit import RateLimiter
 from guerdon.kit.secrets import KeyRing
 from guerdon.settings import Settings
@@ -98,13 +98,24 @@ def _whole(value: object) -> int:
     return parse_amount(value, largest=LARGEST_ATOMIC)
 
 
-AtomicText = Annotated[
+_digits = WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,78}$", "examples": ["1000000000000000000"]})
+
+AtomicText = Annotated[int, PlainSerializer(to_wire, return_type=str), _digits]
+"""Atomic units or wei as they are shown: a decimal string."""
+AtomicInput = Annotated[
     int,
     BeforeValidator(_whole),
     PlainSerializer(to_wire, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,78}$", "examples": ["1000000000000000000"]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^(0|[1-9][0-9]{0,76})$"},
+                {"type": "integer", "minimum": 0, "maximum": LARGEST_JSON_INTEGER},
+            ]
+        }
+    ),
 ]
-"""Atomic units or wei: a decimal string."""
+"""Atomic units or wei as they are given: a decimal string, or a number up to 2^53 (DESIGN section 4)."""
 BigInt = Annotated[int, Field(ge=-BIGINT_MAX, le=BIGINT_MAX)]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from guerdon.kit.api import BIGINT_MAX, AtomicText, Line, Wire
+from guerdon.kit.api import BIGINT_MAX, AtomicInput, AtomicText, Line, Wire
 from guerdon.programs.models import AdminRole, ReversalPolicy
 
 BrandId = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -50,7 +50,7 @@ class ProgramChange(Wire):
     browser_cap_account: DailyCap | None = None
     browser_cap_ip: DailyCap | None = None
     gas_budget_wei: Annotated[
-        AtomicText | None,
+        AtomicInput | None,
         Field(description="Wei a day that payouts may cost; null: no limit. For operators of the platform."),
     ] = None
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from guerdon.kit.api import AtomicText, Line, Wire
+from guerdon.kit.api import AtomicInput, AtomicText, Line, Wire
 from guerdon.ledger.models import Asset
 from guerdon.txmanager.models import Key, Treasury
 
@@ -67,9 +67,9 @@ class TreasuryPause(Wire):
 class TreasuryLimit(Wire):
     """At most so much in so many seconds; both null: no limit. Below `lowBalance` an alert is raised."""
 
-    amount: AtomicText | None = None
+    amount: AtomicInput | None = None
     period_seconds: Annotated[int | None, Field(ge=1, le=366 * 86_400)] = None
-    low_balance: AtomicText | None = None
+    low_balance: AtomicInput | None = None
 
 
 def treasury_view(treasury: Treasury, asset: Asset, key: Key) -> TreasuryView:
