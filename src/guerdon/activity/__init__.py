@@ -1,0 +1,1 @@
+"""Event intake (the hot path), look-ups, reversals. The way of a report is told in `docs/architecture.md`."""

@@ -76,10 +76,14 @@ class Authenticator:
         self._trusted_proxies = trusted_proxies
         self._development = development
 
+    def named(self, call: Call) -> str | None:
+        """The brand id that the header names. Raises `InvalidBrandIdError`."""
+        named = call.text(BRAND_HEADER)
+        return None if named is None else parse_brand_id(named)
+
     async def proof(self, call: Call) -> Proof:
         """What the request proves. Raises the errors of signatures and admin keys."""
-        named = call.text(BRAND_HEADER)
-        brand_id = None if named is None else parse_brand_id(named)
+        brand_id = self.named(call)
         if call.header(SIGNATURE_HEADER):
             return await self._signed(call, brand_id)
         authorization = call.text(b"authorization")
@@ -95,8 +99,9 @@ class Authenticator:
     async def _signed(self, call: Call, brand_id: str | None) -> Proof:
         signature, timestamp = call.header(SIGNATURE_HEADER).strip(), call.header(TIMESTAMP_HEADER).strip()
         if brand_id is None or _SIGNATURE.fullmatch(signature) is None or _TIMESTAMP.fullmatch(timestamp) is None:
-            message = "A signed request has X-Loyalteez-Brand-Id, X-Loyalteez-Timestamp in milliseconds and a signature of 64 hex digits."
-            raise InvalidSignatureError(message)
+            raise InvalidSignatureError(
+                "A signed request has X-Loyalteez-Brand-Id, X-Loyalteez-Timestamp (milliseconds) and 64 hex digits of signature."
+            )
         now = self._clock.now()
         # Integers, not a datetime: a timestamp may lie far beyond the last year that there is one for.
         age = timedelta(milliseconds=(now - _EPOCH) // timedelta(milliseconds=1) - int(timestamp))

@@ -123,6 +123,11 @@ class Batcher:
         """How many more single reports would be taken now."""
         return 0 if self._closed else max(0, MAX_WAITING - self._waiting)
 
+    @property
+    def waiting(self) -> int:
+        """How many reports wait or are being booked."""
+        return self._waiting + self._waiting_bulk
+
     def submit(self, program_id: UUID, submission: Submission, settle: Settle) -> None:
         """Have one report booked. Raises `UnavailableError` if too many are waiting, or while shutting down."""
         queue = self._queue(program_id)

@@ -19,12 +19,21 @@ _PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (
         b"access-control-allow-headers",
-        b"authorization, content-type, idempotency-key, prefer, x-api-version, x-loyalteez-brand-id, "
-        b"x-loyalteez-signature, x-loyalteez-timestamp, x-request-id",
+        b", ".join(
+            (
+                b"authorization, content-type, idempotency-key, prefer, x-api-version, x-request-id",
+                b"x-loyalteez-brand-id, x-loyalteez-signature, x-loyalteez-timestamp",
+            )
+        ),
     ),
     (b"access-control-max-age", b"600"),
 )
-_EXPOSED: Final = b"idempotency-replayed, preference-applied, retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, x-request-id"
+_EXPOSED: Final = b", ".join(
+    (
+        b"idempotency-replayed, preference-applied, retry-after, x-request-id",
+        b"x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
+    )
+)
 
 
 class Origins:

@@ -115,7 +115,7 @@ class _Cache(Generic[Key, Value]):
 
 
 class Directory:
-    """Programs by brand id and id, admin keys by token, whether a host is anybody's domain. Bounded, and never long out of date."""
+    """Programs by brand id and id, admin keys, whether a host is anybody's domain. Bounded, and never long out of date."""
 
     def __init__(self, database: Database, ring: KeyRing, clock: Clock) -> None:
         self._database = database

@@ -10,7 +10,7 @@ from guerdon.kit.errors import GuerdonError
 
 
 class MissingFieldsError(GuerdonError, status=400, code="MISSING_FIELDS", title="Missing required fields"):
-    """brandId, eventType, and userEmail are required"""  # noqa: D400, D415 - the documented text
+    """What names the program, the event or the person is missing; `details` says which field."""
 
 
 class InvalidEventError(GuerdonError, status=400, code="INVALID_EVENT", title="Invalid event data"):

@@ -34,6 +34,7 @@ class EventsApi:
 
     reception: Reception
     intake: EventIntake
+    booking_time: Callable[[datetime], datetime] = as_it_is
 
     def front(self, app: App) -> App:
         """`app` with the hot path before it, and with the CORS headers of the event handler's other endpoints."""
@@ -77,7 +78,7 @@ async def open_events_api(
     stop = asyncio.Event()
     listening = asyncio.create_task(directory.run(stop))
     try:
-        yield EventsApi(reception, EventIntake(reception))
+        yield EventsApi(reception, EventIntake(reception), booking_time)
     finally:
         await reception.batcher.drain()
         await reception.watch.close()

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from guerdon.activity.errors import ReplayedSignatureError, refusal
+from guerdon.activity.errors import EventTypeNotConfiguredError, ReplayedSignatureError, refusal
 from guerdon.activity.submissions import Submission
 from guerdon.earning.caps import CapUse, cap_keys
 from guerdon.earning.decision import Earned, ProgramTerms, Refused, Report, RuleTerms, State, decide, record
@@ -209,9 +209,8 @@ def _decide(
     person = loaded.people[submission.identity]
     report = _report(submission, person)
     earned = decide(report, rule, terms.program, loaded.state, loaded.now)
-    if isinstance(earned, Refused):
-        return refusal(earned)
-    assert rule is not None, "what has no rule is refused"
+    if isinstance(earned, Refused) or rule is None:
+        return refusal(earned) if isinstance(earned, Refused) else EventTypeNotConfiguredError()
     record(loaded.state, report, rule, earned, loaded.now)
     is_new = person.wallet_address is None and submission.identity not in plan.newcomers
     # An account has the id of the event that it begins with: that is how a repeat knows that its first report made it.

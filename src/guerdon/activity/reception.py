@@ -1,4 +1,4 @@
-"""What single and bulk intake share: the parts they stand on, rate limits, and how a report becomes a submission and an answer."""
+"""What single and bulk intake share: their parts, rate limits, and how a report becomes a submission and an answer."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ given as materialized (
 ),
 people as (
     insert into accounts (program_id, id, wallet_address, reported_wallet, created_at)
-    select $1::uuid, n.id, n.wallet, n.hint, $2::timestamptz from unnest($17::uuid[], $18::text[], $19::text[]) as n(id, wallet, hint)
+    select $1::uuid, n.id, n.wallet, n.hint, $2::timestamptz
+    from unnest($17::uuid[], $18::text[], $19::text[]) as n(id, wallet, hint)
     on conflict do nothing returning 1
 ),
 names as (

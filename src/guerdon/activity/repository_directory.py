@@ -19,7 +19,8 @@ async def config_version(session: ScopedSession, program_id: UUID) -> int | None
 
 async def ways_of_delivery(session: ScopedSession) -> dict[UUID, str]:
     """How each asset reaches people; there are few."""
-    return {asset_id: delivery for asset_id, delivery in await session.execute(select(Asset.id, Asset.delivery))}
+    rows = await session.execute(select(Asset.id, Asset.delivery))
+    return {row.id: row.delivery for row in rows}
 
 
 async def any_has_domain(session: ScopedSession, names: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ Who sent it is `authentication.py`; what it earns is `earning/decision.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -24,12 +24,17 @@ MAX_HOST_CHARACTERS: Final = 253
 MAX_CHANNEL_CHARACTERS: Final = 200
 MAX_WALLET_CHARACTERS: Final = 128
 MAX_KEY_CHARACTERS: Final = 255
+MAX_HISTORY: Final = 50
+DEFAULT_HISTORY: Final = 10
+MAX_DIGITS: Final = 6
+MISSING: Final = "brandId, eventType, and userEmail are required"
 
 _BRAND_ID = re.compile(r"0x[0-9a-fA-F]{40}")
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9_]{1,50}")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
+_type_of: Final[Callable[[object], type[object]]] = type
 _decode = msgspec.json.Decoder(dict).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -55,9 +60,24 @@ class ReportBody(msgspec.Struct, frozen=True):
 
     def identity(self, synthetic_domains: frozenset[str]) -> Identity:
         """Who it is about; raises what `accounts/identities.py` raises."""
-        if isinstance(self.person, str):
-            return normalise(self.person, synthetic_domains)
-        return from_platform(*self.person)
+        return _identity(self.person, synthetic_domains)
+
+
+class LookupBody(msgspec.Struct, frozen=True):
+    """A question about one person."""
+
+    brand_id: str | None
+    person: str | tuple[str, str]
+    history: int | None
+    """How many of the last rewards; None for none."""
+
+    def identity(self, synthetic_domains: frozenset[str]) -> Identity:
+        """Who it is about; raises what `accounts/identities.py` raises."""
+        return _identity(self.person, synthetic_domains)
+
+
+def _identity(person: str | tuple[str, str], synthetic_domains: frozenset[str]) -> Identity:
+    return normalise(person, synthetic_domains) if isinstance(person, str) else from_platform(*person)
 
 
 def decode_object(raw: bytes) -> dict[str, Any]:
@@ -85,7 +105,7 @@ def _count_pairs(value: dict[str, Any], path: str, depth: int) -> int:
     for name, item in value.items():
         if "\x00" in name:
             raise _invalid(path or "body", "has a name with the character U+0000")
-        kind: type[Any] = type(item)
+        kind = _type_of(item)
         if kind is str:
             if "\x00" in item:
                 raise _invalid(_below(path, name), "has the character U+0000")
@@ -105,7 +125,7 @@ def _count_in_list(items: list[Any], path: str, depth: int) -> int:
         raise _invalid(path, f"is nested more than {MAX_DEPTH} levels deep")
     pairs = 0
     for item in items:
-        kind: type[Any] = type(item)
+        kind = _type_of(item)
         if kind is str:
             if "\x00" in item:
                 raise _invalid(path, "has the character U+0000")
@@ -178,7 +198,7 @@ def parse_report(value: Mapping[str, Any]) -> ReportBody:
         raise invalid_event(fields.problems)
     if event_type is None or person is None:
         missing = [name for name, found in (("eventType", event_type), ("userEmail", person)) if found is None]
-        raise MissingFieldsError(details=[{"field": name, "message": "is required"} for name in missing])
+        raise MissingFieldsError(MISSING, details=[{"field": name, "message": "is required"} for name in missing])
     return ReportBody(
         brand_id=None if brand_id is None else brand_id.lower(),
         event_type=event_type,
@@ -191,6 +211,32 @@ def parse_report(value: Mapping[str, Any]) -> ReportBody:
         metadata=metadata,
         metadata_json=None if metadata is None else _encode_sorted(metadata).decode("utf-8"),
     )
+
+
+def parse_lookup(value: Mapping[str, Any]) -> LookupBody:
+    """The question in a decoded body, or in the parameters of an address, where everything is text."""
+    fields = _Fields(value)
+    brand_id = fields.text("brandId", 64, pattern=_BRAND_ID, form="0x and 40 hexadecimal digits")
+    person = _person(fields)
+    history = _history(fields)
+    if fields.problems:
+        raise invalid_event(fields.problems)
+    if person is None:
+        raise MissingFieldsError("brandId and userEmail are required", details=[{"field": "userEmail", "message": "is required"}])
+    return LookupBody(None if brand_id is None else brand_id.lower(), person, history)
+
+
+def _history(fields: _Fields) -> int | None:
+    """How many rewards are asked for; None if `includeHistory` does not ask for any."""
+    wanted, limit = fields.value.get("includeHistory"), fields.value.get("historyLimit")
+    if wanted not in {None, False, True, "", "false", "true", "0", "1"}:
+        fields.problem("includeHistory", "must be true or false")
+    if isinstance(limit, str) and limit.isascii() and limit.isdigit() and len(limit) < MAX_DIGITS:
+        limit = int(limit)
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_HISTORY):
+        fields.problem("historyLimit", f"must be 1 to {MAX_HISTORY}")
+        return None
+    return (limit or DEFAULT_HISTORY) if wanted in {True, "true", "1"} else None
 
 
 def canonical_report(body: ReportBody, identity: str) -> bytes:

@@ -1,0 +1,90 @@
+"""SQL of look-ups: an account's history, what is undelivered, spent signatures, lags. Events as operators read them are
+`repository_history.py`.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from guerdon.activity.models import EventKey
+from guerdon.activity.schemas_lookups import HistoryEntry
+from guerdon.earning.models import Accrual
+from guerdon.kit.database import PlatformSession, ProgramSession
+from guerdon.ledger.models import UNDELIVERED, AccountBalance, Asset, Delivery, DeliveryState
+
+
+async def history(session: ProgramSession, program_id: UUID, account_id: UUID, limit: int) -> list[HistoryEntry]:
+    """The account's last rewards, newest first."""
+    rows = await session.execute(
+        select(Accrual.earned_by, Accrual.points, Accrual.accrued_at, Delivery.transaction_hash)
+        .outerjoin(Delivery, and_(Delivery.program_id == program_id, Delivery.id == Accrual.delivery_id))
+        .where(Accrual.program_id == program_id, Accrual.account_id == account_id)
+        .order_by(Accrual.id.desc())
+        .limit(limit)
+    )
+    return [
+        HistoryEntry(transaction_hash=row.transaction_hash, event_type=row.earned_by, amount=row.points, timestamp=row.accrued_at)
+        for row in rows
+    ]
+
+
+async def asset_by_id(session: ProgramSession, asset_id: UUID) -> Asset:
+    """An asset; there is no program without one."""
+    return await session.get_one(Asset, asset_id)
+
+
+async def balance_of(session: ProgramSession, program_id: UUID, asset_id: UUID, account_id: UUID) -> AccountBalance | None:
+    """What the books say of one account and asset."""
+    return await session.get(AccountBalance, (program_id, asset_id, account_id), populate_existing=True)
+
+
+async def undelivered(session: ProgramSession, program_id: UUID, asset_id: UUID, account_id: UUID, block_number: int) -> int:
+    """Points whose tokens were not on chain at the end of that block (SAFETY S24).
+
+    A payout that was included up to the block is in the wallet's balance there; a final one of a later block is not.
+    """
+    later: ColumnElement[bool] = Delivery.block_number > block_number
+    not_yet = or_(
+        and_(Delivery.state.in_(UNDELIVERED), or_(Delivery.block_number.is_(None), later)),
+        and_(Delivery.state == DeliveryState.FINAL, later),
+    )
+    found = await session.scalar(
+        select(func.coalesce(func.sum(Delivery.points), 0)).where(
+            Delivery.program_id == program_id, Delivery.asset_id == asset_id, Delivery.account_id == account_id, not_yet
+        )
+    )
+    return int(found or 0)
+
+
+async def remember_signature(session: ProgramSession, program_id: UUID, key_hash: bytes, body_hash: bytes, operation: str) -> str:
+    """The operation that a signature was first used for: this one, if it is new."""
+    values = {
+        "program_id": program_id,
+        "key_hash": key_hash,
+        "event_id": UUID(int=0),
+        "body_hash": body_hash,
+        "operation": operation,
+    }
+    await session.execute(insert(EventKey).values(values).on_conflict_do_nothing())
+    # In a later statement: one that lost the race does not see the winner's row in its own (SAFETY S10).
+    found = await session.scalar(
+        select(EventKey.operation).where(EventKey.program_id == program_id, EventKey.key_hash == key_hash)
+    )
+    return found or operation
+
+
+async def schema_version(session: PlatformSession) -> str | None:
+    """The revision that the database is at."""
+    found: str | None = await session.scalar(text("select version_num from alembic_version"))
+    return found
+
+
+async def lags(session: PlatformSession) -> dict[str, float]:
+    """The age in seconds of the oldest unfinished thing of each kind, over all programs (SAFETY S2)."""
+    rows = await session.execute(
+        text("select gauge, max(oldest_seconds) from guerdon_gauges_v1() where items > 0 group by gauge order by gauge")
+    )
+    return {str(gauge): round(float(seconds), 1) for gauge, seconds in rows if seconds is not None}
