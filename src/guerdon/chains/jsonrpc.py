@@ -28,10 +28,15 @@ _READS: Final = ("eth_", "net_", "web3_")
 _WRITES: Final = frozenset({"eth_sendRawTransaction", "eth_sendTransaction"})
 
 
+class _AgainError(Exception):
+    """This request got no answer, but at once: the next one may."""
+
+
 class JsonRpc:
     """A node's HTTP address, with its connections kept open. Use from one event loop; close it, or use it as a context.
 
-    Questions that got no answer are asked again, twice at most, as questions change nothing; bytes are never sent again here.
+    A question that was refused or lost at once is asked again, twice at most, as questions change nothing; one that timed out is
+    not, and bytes are never sent again here.
     """
 
     def __init__(
@@ -94,16 +99,15 @@ class JsonRpc:
 
     async def _ask(self, calls: Sequence[Call]) -> list[Any | RpcError]:
         retries = _RETRIES if all(_is_read(method) for method, _ in calls) else 0
-        for attempt in range(retries + 1):
+        for attempt in range(retries):
             try:
                 return await self._ask_once(calls)
-            except BadAnswerError:
-                raise
-            except ChainUnavailableError:
-                if attempt == retries:
-                    raise
+            except _AgainError:
                 await asyncio.sleep(_BACKOFF_S * 2**attempt)
-        raise AssertionError  # pragma: no cover  the last round returns or raises
+        try:
+            return await self._ask_once(calls)
+        except _AgainError as error:
+            raise self._unavailable(str(error)) from error.__cause__
 
     async def _ask_once(self, calls: Sequence[Call]) -> list[Any | RpcError]:
         ids = [next(self._ids) for _ in calls]
@@ -122,7 +126,7 @@ class JsonRpc:
         elif isinstance(answer, dict):
             # The whole batch was refused: too large, or too many requests.
             refusal = _refusal(answer.get("error"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            raise self._unavailable(f"refuses a batch of {len(requests)}: {refusal or _shown(body)}")
+            raise _AgainError(f"refuses a batch of {len(requests)}: {refusal or _shown(body)}")
         return self._sorted(answer, ids)
 
     def _sorted(self, answer: Any, ids: Sequence[int]) -> list[Any | RpcError]:
@@ -158,13 +162,13 @@ class JsonRpc:
                     if len(body) > self._max_response_bytes:
                         raise self._bad(f"more than {self._max_response_bytes} bytes")
                 if response.status_code != _OK:
-                    raise self._unavailable(f"answers with status {response.status_code}: {_shown(bytes(body))}")
+                    raise _AgainError(f"answers with status {response.status_code}: {_shown(bytes(body))}")
                 return bytes(body)
         except TimeoutError as error:
             raise self._unavailable(f"did not answer within {self._timeout_s:g} s") from error
         except (httpx.HTTPError, httpx.StreamError) as error:
             # The library's words may hold the address.
-            raise self._unavailable(f"can't be reached ({type(error).__name__})") from None
+            raise _AgainError(f"can't be reached ({type(error).__name__})") from None
 
     def _unavailable(self, what: str) -> ChainUnavailableError:
         return ChainUnavailableError(f"The chain's node at {self.host} {what}.")
