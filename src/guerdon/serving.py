@@ -82,7 +82,9 @@ def listen(host: str, port: int, *, share_port: bool) -> socket.socket:
             raise ListenError(message, "stop that one (`ss -ltnp` names it), or choose another --port") from error
         # create_server makes plain errors of failed look-ups, whose numbers are below zero.
         if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:
-            raise ListenError(f"{host} is no address of this machine", "give --host an address such as 127.0.0.1 or 0.0.0.0") from error
+            raise ListenError(
+                f"{host} is no address of this machine", "give --host an address such as 127.0.0.1 or 0.0.0.0"
+            ) from error
         if error.errno == errno.EACCES:
             raise ListenError(f"port {port} needs privileges", "choose a --port above 1023 and put a proxy in front") from error
         raise ListenError(f"can't listen on {host} port {port}: {error.strerror}", "choose another --host or --port") from error

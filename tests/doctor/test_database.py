@@ -18,7 +18,14 @@ def to_mend(findings: list[Finding]) -> dict[str, str]:
 async def test_a_database_that_is_right_needs_nothing(database_urls: Urls) -> None:
     findings = await doctor.look(database_urls.app)
     assert to_mend(findings) == {}
-    assert {finding.check for finding in findings} == {"reachable", "clock", "migrated", "role", "row-level security", "append-only"}
+    assert {finding.check for finding in findings} == {
+        "reachable",
+        "clock",
+        "migrated",
+        "role",
+        "row-level security",
+        "append-only",
+    }
 
 
 async def test_a_role_that_owns_or_bypasses_is_told(database_urls: Urls) -> None:
@@ -43,12 +50,18 @@ async def test_a_table_that_lost_its_protection_is_told(database_urls: Urls, own
         await owner.execute("alter table events enable row level security")
 
 
-async def test_s1_a_policy_that_lets_everything_through_is_found_by_trying(database_urls: Urls, owner: driver.RawConnection) -> None:
+async def test_s1_a_policy_that_lets_everything_through_is_found_by_trying(
+    database_urls: Urls, owner: driver.RawConnection
+) -> None:
     await owner.execute("create policy oops on cap_counters using (true)")
     await owner.execute("set session_replication_role = replica")
-    await owner.execute("insert into cap_counters (program_id, cap_key, used) values ('00000000-0000-7000-8000-000000000001', 'x', 1)")
+    await owner.execute(
+        "insert into cap_counters (program_id, cap_key, used) values ('00000000-0000-7000-8000-000000000001', 'x', 1)"
+    )
     try:
-        assert "rows are seen without a program: cap_counters" in to_mend(await doctor.look(database_urls.app))["row-level security"]
+        assert (
+            "rows are seen without a program: cap_counters" in to_mend(await doctor.look(database_urls.app))["row-level security"]
+        )
     finally:
         await owner.execute("drop policy oops on cap_counters")
 

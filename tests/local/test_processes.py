@@ -15,7 +15,11 @@ import psutil
 from guerdon.local.processes import Child, Command, PidFile, ProcessId, describe_exit, identify, stop_leftover
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
-STUBBORN = (sys.executable, "-c", "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
+STUBBORN = (
+    sys.executable,
+    "-c",
+    "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
+)
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -28,7 +32,9 @@ time.sleep(60)
 
 
 def start(folder: Path, argv: tuple[str, ...], *, stop_seconds: float = 10) -> Child:
-    return Child.start(Command("sleeper", argv, stop_seconds=stop_seconds), log=folder / "log", pid_file=PidFile(folder / "sleeper.pid"))
+    return Child.start(
+        Command("sleeper", argv, stop_seconds=stop_seconds), log=folder / "log", pid_file=PidFile(folder / "sleeper.pid")
+    )
 
 
 async def until(condition: object, seconds: float = 5) -> None:

@@ -41,7 +41,9 @@ serve(app, sock, draining=draining, drain_seconds=float(sys.argv[2]), shutdown_s
 
 @contextmanager
 def server(port: int, drain_seconds: float) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen([sys.executable, "-c", SERVER, str(port), str(drain_seconds)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(port), str(drain_seconds)], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert said(process) == "ready"
         try:
             yield process

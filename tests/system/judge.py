@@ -40,7 +40,10 @@ class Chain:
         """The results of many calls, in their order."""
         results: list[Any] = []
         for some in _batched(calls, 200):
-            body = [{"jsonrpc": "2.0", "id": number, "method": method, "params": params} for number, (method, params) in enumerate(some)]
+            body = [
+                {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+                for number, (method, params) in enumerate(some)
+            ]
             request = urllib.request.Request(self.url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 by_id = {entry["id"]: entry for entry in json.load(answer)}
@@ -56,13 +59,18 @@ class Chain:
 
     def balances(self, token: str, owners: list[str]) -> dict[str, int]:
         """Tokens of each owner (lower case), at the latest block."""
-        calls = [("eth_call", [{"to": token, "data": BALANCE_OF + owner[2:].lower().rjust(64, "0")}, "latest"]) for owner in owners]
+        calls = [
+            ("eth_call", [{"to": token, "data": BALANCE_OF + owner[2:].lower().rjust(64, "0")}, "latest"]) for owner in owners
+        ]
         return {owner.lower(): int(result, 16) for owner, result in zip(owners, self.batch(calls), strict=True)}
 
     def transfers(self, token: str) -> list[tuple[str, str, int, str]]:
         """Every transfer there ever was: from, to, amount, transaction."""
         logs = self.call("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "address": token, "topics": [TRANSFER]})
-        return [("0x" + log["topics"][1][-40:], "0x" + log["topics"][2][-40:], int(log["data"], 16), log["transactionHash"]) for log in logs]
+        return [
+            ("0x" + log["topics"][1][-40:], "0x" + log["topics"][2][-40:], int(log["data"], 16), log["transactionHash"])
+            for log in logs
+        ]
 
 
 def _batched(items: list[Any], size: int) -> Iterable[list[Any]]:
@@ -107,7 +115,11 @@ async def lost_or_doubled(connection: Any, acknowledged: list[Acknowledged], sen
     ids: dict[str, set[str]] = {}
     for told in acknowledged:
         ids.setdefault(told.name, set()).add(told.event_id)
-    said += [f"doubled: {name} was acknowledged as {len(several)} different events" for name, several in ids.items() if len(several) > 1]
+    said += [
+        f"doubled: {name} was acknowledged as {len(several)} different events"
+        for name, several in ids.items()
+        if len(several) > 1
+    ]
     if sent:
         said += [f"from nowhere: event {row['name']} was never sent" for row in rows if row["name"] not in sent]
     return said
@@ -143,7 +155,9 @@ async def unbalanced(connection: Any) -> list[str]:
         """
     )
     for row in programs:
-        if row["funded"] != sum(row[bucket] for bucket in ("funds", "owed", "debt", "delivered", "burned", "expired", "adjusted")):
+        if row["funded"] != sum(
+            row[bucket] for bucket in ("funds", "owed", "debt", "delivered", "burned", "expired", "adjusted")
+        ):
             said.append(f"unbalanced: program {row['program']} does not add up: {dict(row)}")
         if row["owed"] != row["owed_to_accounts"] or row["debt"] != row["owed_by_accounts"]:
             said.append(f"unbalanced: program {row['program']} and its accounts disagree: {dict(row)}")
@@ -154,11 +168,15 @@ async def stuck(connection: Any) -> list[str]:
     """Nothing is left half-way: payouts and chain transactions have ended, no batch is open with something in it."""
     said = [
         f"stuck: payout {row['id']} of {row['points']} is {row['state']} ({row['reason']})"
-        for row in await connection.fetch("select id::text, points, state, reason from deliveries where state not in ('final', 'refused', 'returned')")
+        for row in await connection.fetch(
+            "select id::text, points, state, reason from deliveries where state not in ('final', 'refused', 'returned')"
+        )
     ]
     said += [
         f"stuck: {row['kind']} transaction {row['id']} is {row['state']} ({row['error']})"
-        for row in await connection.fetch("select id::text, kind, state, error from intents where state not in ('final', 'failed', 'void')")
+        for row in await connection.fetch(
+            "select id::text, kind, state, error from intents where state not in ('final', 'failed', 'void')"
+        )
     ]
     said += [
         f"stuck: key {row['address']} is paused: {row['pause_reason']}"
@@ -166,7 +184,9 @@ async def stuck(connection: Any) -> list[str]:
     ]
     said += [
         f"stuck: batch {row['id']} of {row['size']} is {row['state']}"
-        for row in await connection.fetch("select id::text, state, size from batches where state not in ('paid', 'dissolved') and size > 0")
+        for row in await connection.fetch(
+            "select id::text, state, size from batches where state not in ('paid', 'dissolved') and size > 0"
+        )
     ]
     said += [
         f"reserved for nothing: treasury {row['address']} has {row['reserved']} reserved"
@@ -178,7 +198,9 @@ async def stuck(connection: Any) -> list[str]:
 async def off_chain(connection: Any, chain: Chain) -> list[str]:
     """Every wallet has what its accounts earned and kept, no more and no less; every token is where the books say."""
     said: list[str] = []
-    for asset in await connection.fetch("select id, token_address, atomic_per_point from assets where delivery = 'automatic' and token_address is not null"):
+    for asset in await connection.fetch(
+        "select id, token_address, atomic_per_point from assets where delivery = 'automatic' and token_address is not null"
+    ):
         token, worth = asset["token_address"], int(asset["atomic_per_point"])
         rows = await connection.fetch(
             "select lower(a.wallet_address) as wallet, sum(b.claimed) as points from accounts a join account_balances b on b.program_id = a.program_id and b.account_id = a.id"
@@ -187,8 +209,15 @@ async def off_chain(connection: Any, chain: Chain) -> list[str]:
         )
         owed = {row["wallet"]: int(row["points"]) * worth for row in rows}
         balances = chain.balances(token, list(owed))
-        said += [f"chain: wallet {wallet} has {balances[wallet]}, its accounts were paid {amount}" for wallet, amount in owed.items() if balances[wallet] != amount]
-        treasuries = {row["address"].lower() for row in await connection.fetch("select address from treasuries where asset_id = $1", asset["id"])}
+        said += [
+            f"chain: wallet {wallet} has {balances[wallet]}, its accounts were paid {amount}"
+            for wallet, amount in owed.items()
+            if balances[wallet] != amount
+        ]
+        treasuries = {
+            row["address"].lower()
+            for row in await connection.fetch("select address from treasuries where asset_id = $1", asset["id"])
+        }
         said += _strangers(chain.transfers(token), owed, treasuries)
         held = sum(balances.values()) + sum(chain.balances(token, list(treasuries)).values())
         supply = int(chain.call("eth_call", {"to": token, "data": TOTAL_SUPPLY}, "latest"), 16)
@@ -207,7 +236,11 @@ def _strangers(transfers: list[tuple[str, str, int, str]], wallets: Mapping[str,
             said.append(f"chain: {amount} went from {sender} to {receiver}, whom nobody knows, in {transaction}")
         if sender not in treasuries and sender != NOBODY:
             said.append(f"chain: {amount} left {sender}, which is no treasury, in {transaction}")
-    said += [f"chain: {wallet} received {received[wallet]} and was owed {amount}" for wallet, amount in wallets.items() if received[wallet] != amount]
+    said += [
+        f"chain: {wallet} received {received[wallet]} and was owed {amount}"
+        for wallet, amount in wallets.items()
+        if received[wallet] != amount
+    ]
     return said
 
 
@@ -217,12 +250,22 @@ async def odd_transactions(connection: Any, chain: Chain) -> list[str]:
     for key in await connection.fetch("select id, network, address from keys"):
         used = int(chain.call("eth_getTransactionCount", key["address"], "latest"), 16)
         bound = {row["nonce"] for row in await connection.fetch("select nonce from nonces where key_id = $1", key["id"])}
-        said += [f"unknown: nonce {nonce} of {key['address']} is used on chain and not in the database" for nonce in range(used) if nonce not in bound]
-        said += [f"lost: nonce {nonce} of {key['address']} is in the database and not on chain" for nonce in sorted(bound) if nonce >= used]
+        said += [
+            f"unknown: nonce {nonce} of {key['address']} is used on chain and not in the database"
+            for nonce in range(used)
+            if nonce not in bound
+        ]
+        said += [
+            f"lost: nonce {nonce} of {key['address']} is in the database and not on chain"
+            for nonce in sorted(bound)
+            if nonce >= used
+        ]
     attempts = await connection.fetch("select intent_id::text as intent, hash, nonce from attempts")
     receipts = chain.batch([("eth_getTransactionReceipt", [row["hash"]]) for row in attempts])
     landed = Counter(row["intent"] for row, receipt in zip(attempts, receipts, strict=True) if receipt is not None)
     said += [f"doubled: intent {intent} landed {times} times" for intent, times in landed.items() if times > 1]
     finals = await connection.fetch("select id::text as id, kind from intents where state = 'final' and succeeded")
-    said += [f"lost: {row['kind']} {row['id']} is final in the database and not on chain" for row in finals if row["id"] not in landed]
+    said += [
+        f"lost: {row['kind']} {row['id']} is final in the database and not on chain" for row in finals if row["id"] not in landed
+    ]
     return said

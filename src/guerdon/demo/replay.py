@@ -82,7 +82,12 @@ def line(purchase: Purchase) -> bytes:
         "eventType": EVENT_TYPE,
         "userEmail": purchase.email,
         "idempotencyKey": str(purchase.row),
-        "metadata": {"amount_cents": purchase.amount_cents, "quantity": purchase.quantity, "date": purchase.date, "row": purchase.row},
+        "metadata": {
+            "amount_cents": purchase.amount_cents,
+            "quantity": purchase.quantity,
+            "date": purchase.date,
+            "row": purchase.row,
+        },
     }
     return json.dumps(event, separators=(",", ":")).encode()
 

@@ -28,7 +28,14 @@ async def look(url: str) -> list[Finding]:
     except Exception as error:
         if not driver.is_connection_failure(error) and getattr(error, "sqlstate", None) is None:
             raise
-        return [mend(AREA, "reachable", f"no connection: {error}", "start the server, and check host, port, role and password in DATABASE_URL")]
+        return [
+            mend(
+                AREA,
+                "reachable",
+                f"no connection: {error}",
+                "start the server, and check host, port, role and password in DATABASE_URL",
+            )
+        ]
     try:
         findings = [await _version(connection), await _clock(connection)]
         migrated = await _migrated(url)
@@ -66,7 +73,12 @@ async def _migrated(url: str) -> Finding:
     if current == wanted:
         return ok(AREA, "migrated", f"at revision {current}")
     if current is None:
-        return mend(AREA, "migrated", "the database is empty", "run `guerdon migrate` with DATABASE_OWNER_URL (`guerdon up` does it by itself)")
+        return mend(
+            AREA,
+            "migrated",
+            "the database is empty",
+            "run `guerdon migrate` with DATABASE_OWNER_URL (`guerdon up` does it by itself)",
+        )
     return mend(
         AREA,
         "migrated",
@@ -116,7 +128,14 @@ async def _isolation(connection: driver.RawConnection) -> list[Finding]:
     findings = [ok(AREA, "row-level security", f"in force on {len(protected)} tables, tried on {len(tables_in(Scope.TENANT))}")]
     loose = await repository.changeable(connection, _APPEND_ONLY)
     if loose:
-        findings.append(mend(AREA, "append-only", f"may be changed: {', '.join(loose)}", f"revoke update, delete, truncate on {', '.join(loose)} from guerdon_app"))
+        findings.append(
+            mend(
+                AREA,
+                "append-only",
+                f"may be changed: {', '.join(loose)}",
+                f"revoke update, delete, truncate on {', '.join(loose)} from guerdon_app",
+            )
+        )
     else:
         findings.append(ok(AREA, "append-only", f"{' and '.join(_APPEND_ONLY)} can't be changed"))
     return findings

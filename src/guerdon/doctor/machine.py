@@ -29,7 +29,9 @@ def look(settings: Settings) -> list[Finding]:
 
 def _python() -> Finding:
     if sys.version_info < _PYTHON:
-        return mend(AREA, "Python", f"this is {platform.python_version()}", "install Python 3.11 or newer and run `make setup` again")
+        return mend(
+            AREA, "Python", f"this is {platform.python_version()}", "install Python 3.11 or newer and run `make setup` again"
+        )
     return ok(AREA, "Python", platform.python_version())
 
 
@@ -60,14 +62,23 @@ def _secrets(settings: Settings) -> list[Finding]:
         return [note(AREA, "data directory", f"{settings.data_dir} is not there yet", "`guerdon up` makes it")]
     findings = [ok(AREA, "data directory", str(settings.data_dir))]
     if not os.access(settings.data_dir, os.W_OK | os.X_OK):
-        findings = [mend(AREA, "data directory", f"{settings.data_dir} can't be written", "run as its owner, or choose another --data-dir")]
+        findings = [
+            mend(
+                AREA, "data directory", f"{settings.data_dir} can't be written", "run as its owner, or choose another --data-dir"
+            )
+        ]
     key = settings.secret_key_file or settings.data_dir / "secret.key"
     if settings.secret_key is not None:
         return [*findings, ok(AREA, "secret key", "from GUERDON_SECRET_KEY")]
     if not key.exists():
         given = settings.secret_key_file is not None
         make = note(AREA, "secret key", f"{key} is not there yet", "it is made at the first start")
-        return [*findings, mend(AREA, "secret key", f"{key} is not there", "give back the file that GUERDON_SECRET_KEY_FILE names") if given else make]
+        return [
+            *findings,
+            mend(AREA, "secret key", f"{key} is not there", "give back the file that GUERDON_SECRET_KEY_FILE names")
+            if given
+            else make,
+        ]
     if stat.S_IMODE(key.stat().st_mode) & 0o077:
         return [*findings, mend(AREA, "secret key", f"{key} may be read by others", f"chmod 600 {key}")]
     return [*findings, ok(AREA, "secret key", str(key))]

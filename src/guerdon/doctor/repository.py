@@ -68,4 +68,4 @@ async def changeable(connection: RawConnection, names: Sequence[str]) -> list[st
 
 async def seen_without_program(connection: RawConnection, table: str) -> bool:
     """Does a transaction that acts for no program see a row of this tenant table? `table` is a name of ours, never given."""
-    return bool(await connection.fetchval(f'select exists (select 1 from "{table}")'))  # noqa: S608 - see the docstring
+    return bool(await connection.fetchval(f'select exists (select 1 from "{table}")'))

@@ -14,7 +14,13 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from guerdon.local.supervisor import StartError
+from guerdon.settings import Settings
+
+LOCAL_NETWORK = "local"
+"""The local chain among the networks."""
 
 
 class DataDir:
@@ -48,7 +54,8 @@ class DataDir:
                 file.seek(0)
                 holder = file.read().strip() or "of unknown number"
                 raise StartError(
-                    f"process {holder} runs on {self.path} already", f"stop it (kill {holder}), or give this one another --data-dir"
+                    f"process {holder} runs on {self.path} already",
+                    f"stop it (kill {holder}), or give this one another --data-dir",
                 ) from error
             file.seek(0)
             file.truncate()
@@ -72,6 +79,16 @@ class DataDir:
             return {}
         return {str(name): str(value) for name, value in stored.items()} if isinstance(stored, dict) else {}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
+    def completed(self, settings: Settings) -> Settings:
+        """The settings, with the database and the chains of what runs in this folder for those that are not given."""
+        told = self.told()
+        found: dict[str, object] = {}
+        if settings.database_url is None and "database" in told:
+            found["database_url"] = SecretStr(told["database"])
+        if settings.rpc_url(LOCAL_NETWORK) is None and "rpc" in told:
+            found["rpc_urls"] = {**settings.rpc_urls, LOCAL_NETWORK: SecretStr(told["rpc"])}
+        return settings.model_copy(update=found) if found else settings
+
 
 def refuse_used_port(host: str, port: int, option: str) -> None:
     """`StartError` unless this host and port can be listened on."""
@@ -85,9 +102,12 @@ def refuse_used_port(host: str, port: int, option: str) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise StartError(
-                    f"port {port} on {host} is in use by another program", f"stop that one (`ss -ltnp` names it), or choose another {option}"
+                    f"port {port} on {host} is in use by another program",
+                    f"stop that one (`ss -ltnp` names it), or choose another {option}",
                 ) from error
-            raise StartError(f"can't listen on {host} port {port}: {error.strerror}", f"choose another --host or {option}") from error
+            raise StartError(
+                f"can't listen on {host} port {port}: {error.strerror}", f"choose another --host or {option}"
+            ) from error
 
 
 def free_port(host: str, preferred: int, *, tries: int = 50) -> int:

@@ -1,0 +1,43 @@
+"""What a new installation on one machine needs besides processes: contracts on the local chain, a treasury, an admin key.
+
+Imported late: it brings the whole application with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from guerdon.app import open_runtime
+from guerdon.chains.networks import KNOWN_NETWORKS
+from guerdon.kit.errors import GuerdonError
+from guerdon.local.datadir import LOCAL_NETWORK
+from guerdon.local.supervisor import StartError
+from guerdon.programs.admin_keys import first_platform_key
+from guerdon.settings import Settings
+from guerdon.txmanager import repository_treasuries
+from guerdon.txmanager.setup import bootstrap_local
+
+# The first account of every anvil: its key is known to everybody, and it has coins on local chains only.
+_FUNDER = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+
+
+async def bootstrap(settings: Settings, tell: Callable[[str], None]) -> tuple[str | None, list[tuple[str, str]]]:
+    """The first platform key if it was made now, and what is where on the chain. Needs a worker that runs. Raises `StartError`."""
+    local = KNOWN_NETWORKS[LOCAL_NETWORK]
+    try:
+        async with open_runtime(settings) as runtime:
+            treasury = await bootstrap_local(
+                runtime,
+                tell,
+                funder_private_key=_FUNDER,
+                chain_id=local.chain_id,
+                block_time_ms=round(settings.block_seconds * 1000),
+            )
+            async with runtime.database.platform() as session:
+                contracts = await repository_treasuries.contracts(session)
+                admin_key = await first_platform_key(session, runtime.clock.now())
+    except GuerdonError as error:
+        raise StartError(error.message, "run `guerdon doctor`, which looks closer") from error
+    return admin_key, [(contract.name, contract.address) for contract in contracts if contract.network == LOCAL_NETWORK] + [
+        ("treasury", treasury.address)
+    ]

@@ -1,0 +1,144 @@
+"""Which services one machine runs, with which settings, and in which order they start and stop.
+
+What a person sees of it is `up.py`; how a service is kept running is `supervisor.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from pydantic import SecretStr
+
+from guerdon.kit.postgres import EmbeddedPostgres
+from guerdon.local.chain import LocalChain
+from guerdon.local.datadir import LOCAL_NETWORK, DataDir, free_port, refuse_used_port
+from guerdon.local.processes import Command
+from guerdon.local.services import Postgres, Program
+from guerdon.local.supervisor import Service, StartError, Supervisor
+from guerdon.settings import Settings
+
+DATABASE: Final = "postgres"
+CHAIN: Final = "chain"
+WORKER: Final = "worker"
+WEB: Final = "web"
+CONTRACTS: Final = "contracts"
+"""The rows, in the order in which they are shown; the last is work and no process."""
+ROWS: Final = (DATABASE, CHAIN, WORKER, WEB, CONTRACTS)
+
+_CHAIN_PORT: Final = 8545
+_LOCALHOST: Final = "127.0.0.1"
+
+Tell = Callable[[str, str], None]
+"""Told a row's name and a sentence."""
+
+
+class Stack:
+    """Everything that `guerdon up` runs."""
+
+    def __init__(self, settings: Settings, announce: Tell) -> None:
+        """`announce` is told what happens to a service after it was started."""
+        self.settings = settings
+        """Completed with the addresses of the database and the chain once they are known."""
+        self.data = DataDir(settings.data_dir)
+        self.supervisor = Supervisor(announce)
+        self._announce = announce
+        self.rpc_url = ""
+
+    @property
+    def web_url(self) -> str:
+        """Where the API is."""
+        host = self.settings.host
+        shown = _LOCALHOST if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not listened on
+        return f"http://[{shown}]:{self.settings.port}" if ":" in shown else f"http://{shown}:{self.settings.port}"
+
+    async def start_database(self) -> str:
+        """Start the embedded PostgreSQL, unless another is given, and bring it to this release's schema; where it is."""
+        # Alembic takes a second to import: meanwhile the server starts.
+        migrations = asyncio.create_task(asyncio.to_thread(import_module, "guerdon.migrations.run"))
+        if self.settings.database_url is not None:
+            owner = self.settings.database_owner_url
+            owner_url = None if owner is None else owner.get_secret_value()
+            where = "of DATABASE_URL"
+        else:
+            server = EmbeddedPostgres(self.settings.data_dir / DATABASE)
+            await self.supervisor.start(Postgres(server, self._announce))
+            self._set(database_url=SecretStr(server.app_dsn()))
+            owner_url = server.owner_dsn()
+            where = f"in {server.log_path.parent}"
+        module = await migrations
+        if owner_url is not None:
+            await module.upgrade(owner_url.replace("postgresql://", "postgresql+asyncpg://", 1))
+        return where
+
+    async def start_chain(self) -> str:
+        """Start the local chain, or go on with it; its address."""
+        # The port of last time, so that what people configured stays right; another one if somebody else has it now.
+        last = self.data.told().get("rpc", "").rpartition(":")[2]
+        port = free_port(_LOCALHOST, int(last) if last.isdecimal() else _CHAIN_PORT)
+        chain = LocalChain(self.settings.data_dir / CHAIN, port=port, block_seconds=self.settings.block_seconds)
+        self.rpc_url = chain.url
+        self._set(rpc_urls={**self.settings.rpc_urls, LOCAL_NETWORK: SecretStr(chain.url)})
+        await self.supervisor.start(
+            Program(
+                Command(CHAIN, chain.command(), stop_seconds=20),
+                logs=self.data.logs,
+                run=self.data.run,
+                ready=chain.wait_until_ready,
+                prepare=chain.prepare,
+            )
+        )
+        return chain.url
+
+    async def start_web(self) -> float:
+        """Start the web process; the seconds it took."""
+        return await self.supervisor.start(self._role(WEB, "--host", self.settings.host, "--port", str(self.settings.port)))
+
+    async def start_worker(self) -> float:
+        """Start the worker; the seconds it took."""
+        return await self.supervisor.start(self._role(WORKER))
+
+    def _role(self, name: str, *options: str) -> Service:
+        return Program(
+            Command(
+                name,
+                (sys.executable, "-m", "guerdon", name, *options),
+                self._environment(),
+                stop_seconds=self.settings.shutdown_seconds + 5,
+            ),
+            logs=self.data.logs,
+            run=self.data.run,
+            start_seconds=120,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """What a role is told besides this process's own variables."""
+        database_url = self.settings.database_url
+        return {
+            "DATABASE_URL": "" if database_url is None else database_url.get_secret_value(),
+            "GUERDON_DATA_DIR": str(self.settings.data_dir),
+            "GUERDON_RPC_LOCAL": self.rpc_url,
+            "GUERDON_DRAIN_SECONDS": "0",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _set(self, **values: object) -> None:
+        self.settings = self.settings.model_copy(update=values)
+
+    def tell_endpoints(self) -> None:
+        """Write down where everything is, for commands."""
+        database_url = self.settings.database_url
+        self.data.tell(
+            {
+                "web": self.web_url,
+                "rpc": self.rpc_url,
+                **({} if database_url is None else {"database": database_url.get_secret_value()}),
+            }
+        )
+
+    async def stop(self) -> None:
+        """Stop everything: first what serves and works, then what they stand on."""
+        await self.supervisor.stop((WEB,), (WORKER,), (CHAIN, DATABASE))

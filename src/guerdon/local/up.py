@@ -1,0 +1,207 @@
+"""`guerdon up`: starts the stack, shows what runs where, and stops it in order when asked to.
+
+What is started is `stack.py`; what it looks like is `screen.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from guerdon import __version__
+from guerdon.local.datadir import refuse_used_port
+from guerdon.local.screen import RowState, Screen
+from guerdon.local.stack import CHAIN, CONTRACTS, DATABASE, ROWS, WEB, WORKER, Stack
+from guerdon.local.supervisor import StartError
+from guerdon.settings import Settings, ensure_data_dir
+
+_STOP_SECONDS = 60
+"""However long each part may take by itself, stopping takes no longer than this before the rest is killed."""
+
+
+@dataclass(slots=True)
+class Started:
+    """What runs, for those who go on from there."""
+
+    stack: Stack
+    screen: Screen
+    stop_asked: asyncio.Event
+    admin_key: str | None
+    """The platform's, if it was made just now: it is shown this once."""
+    addresses: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+
+def run_up(settings: Settings) -> int:
+    """Run until Ctrl-C or SIGTERM; the exit code."""
+
+    async def run() -> int:
+        screen = Screen()
+        try:
+            async with everything(settings, screen) as started:
+                _show(started)
+                await started.stop_asked.wait()
+                screen.line()
+                screen.line(
+                    "stopping: requests and transactions under way are finished first (Ctrl-C again: at once)", style="dim"
+                )
+        except StartError as error:
+            screen.failed(error.message, error.remedy)
+            return 1
+        screen.line("stopped")
+        return 0
+
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def everything(settings: Settings, screen: Screen) -> AsyncGenerator[Started]:
+    """The whole stack for the time of a block, started and ready. Raises `StartError`."""
+    ensure_data_dir(settings)
+    stack = Stack(settings, screen.happened)
+    stack.data.make()
+    with stack.data.locked():
+        refuse_used_port(settings.host, settings.port, "--port")
+        stop_asked = asyncio.Event()
+        with _signals(stop_asked, stack, screen):
+            screen.begin(f"Guerdon {__version__}  ·  {settings.data_dir}", ROWS)
+            try:
+                started = await _until_asked(_start(stack, screen, stop_asked), stop_asked)
+                screen.end()
+                if started is not None:
+                    yield started
+            finally:
+                screen.end()
+                await _stop(stack, screen)
+
+
+async def _start(stack: Stack, screen: Screen, stop_asked: asyncio.Event) -> Started:
+    database = asyncio.create_task(_row(screen, DATABASE, "starting", stack.start_database))
+    chain = asyncio.create_task(_row(screen, CHAIN, "starting", stack.start_chain))
+    await _all(database, chain)
+    stack.tell_endpoints()
+
+    async def start_worker() -> str:
+        await stack.start_worker()
+        return f"log {stack.data.logs / 'worker.log'}"
+
+    async def start_web() -> str:
+        await stack.start_web()
+        return stack.web_url
+
+    worker = asyncio.create_task(_row(screen, WORKER, "starting", start_worker))
+    web = asyncio.create_task(_row(screen, WEB, "starting", start_web))
+    contracts = asyncio.create_task(_set_up(stack, screen))
+    await _all(worker, web, contracts)
+    admin_key, addresses = contracts.result()
+    return Started(stack, screen, stop_asked, admin_key, addresses)
+
+
+async def _set_up(stack: Stack, screen: Screen) -> tuple[str | None, list[tuple[str, str]]]:
+    """Contracts, treasury and the first admin key; what is there already is left as it is."""
+    began = time.monotonic()
+    screen.row(CONTRACTS, RowState.STARTING, "loading")
+    # Heavy, and the other rows shall not wait for it.
+    module = await asyncio.to_thread(__import__, "guerdon.local.bootstrap", fromlist=["bootstrap"])
+    admin_key, addresses = await module.bootstrap(
+        stack.settings, lambda sentence: screen.row(CONTRACTS, RowState.STARTING, sentence)
+    )
+    screen.row(CONTRACTS, RowState.READY, ", ".join(name for name, _ in addresses), time.monotonic() - began)
+    return admin_key, addresses
+
+
+async def _row(screen: Screen, name: str, detail: str, start: Callable[[], Awaitable[str]]) -> None:
+    began = time.monotonic()
+    screen.row(name, RowState.STARTING, detail)
+    try:
+        where = await start()
+    except StartError as error:
+        screen.row(name, RowState.FAILED, error.message)
+        raise
+    screen.row(name, RowState.READY, where, time.monotonic() - began)
+
+
+async def _all(*tasks: asyncio.Task[object]) -> None:
+    """Wait for all; if one fails the others are given up and its error is raised."""
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _until_asked(start: Awaitable[Started], stop_asked: asyncio.Event) -> Started | None:
+    """What was started, or None if somebody asked to stop before."""
+    starting = asyncio.ensure_future(start)
+    asked = asyncio.create_task(stop_asked.wait())
+    try:
+        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            return starting.result()
+        return None
+    finally:
+        for task in (starting, asked):
+            task.cancel()
+        await asyncio.gather(starting, asked, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _signals(stop_asked: asyncio.Event, stack: Stack, screen: Screen):  # type: ignore[no-untyped-def]
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop_asked.is_set():
+            screen.line("killing what is left", style="bold red")
+            stack.supervisor.kill()
+        stop_asked.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, asked)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _stop(stack: Stack, screen: Screen) -> None:
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await stack.stop()
+    except TimeoutError:
+        screen.line(f"not everything stopped within {_STOP_SECONDS} s: killing the rest", style="bold red")
+        stack.supervisor.kill()
+
+
+def _show(started: Started) -> None:
+    screen, stack = started.screen, started.stack
+    settings = stack.settings
+    screen.fields(
+        "Where",
+        [
+            ("API", stack.web_url),
+            ("chain", f"{stack.rpc_url}  (chain id 31337)"),
+            ("logs", str(stack.data.logs)),
+            *started.addresses,
+        ],
+    )
+    if started.admin_key is not None:
+        screen.fields("Platform admin key: shown this once, keep it", [("Authorization: Bearer", started.admin_key)])
+    option = f" --data-dir {settings.data_dir}"
+    screen.fields(
+        "Next",
+        [
+            ("a program", f'guerdon program create --name "Coffee" --domain coffee.example{option}'),
+            ("its funds", f"guerdon program fund BRAND_ID --amount 100000{option}"),
+            ("all is well?", f"guerdon doctor{option}"),
+        ],
+    )
+    screen.line()
+    screen.line("running; Ctrl-C stops everything", style="dim")
