@@ -6,7 +6,7 @@ Who sent it is `authentication.py`; what it earns is `earning/decision.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -34,7 +34,6 @@ _EVENT_TYPE = re.compile(r"[A-Za-z0-9_]{1,50}")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
-_type_of: Final[Callable[[object], type[object]]] = type
 _decode = msgspec.json.Decoder(dict).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -105,39 +104,31 @@ def _count_pairs(value: dict[str, Any], path: str, depth: int) -> int:
     for name, item in value.items():
         if "\x00" in name:
             raise _invalid(path or "body", "has a name with the character U+0000")
-        kind = _type_of(item)
-        if kind is str:
+        if isinstance(item, str):
             if "\x00" in item:
                 raise _invalid(_below(path, name), "has the character U+0000")
-        elif kind is dict:
-            if depth >= MAX_DEPTH:
-                raise _invalid(_below(path, name), f"is nested more than {MAX_DEPTH} levels deep")
-            pairs += _count_pairs(item, _below(path, name), depth + 1)
-        elif kind is list:
-            pairs += _count_in_list(item, _below(path, name), depth + 1)
-        elif kind is int and not -MAX_INTEGER <= item <= MAX_INTEGER:
-            raise _invalid(_below(path, name), "is a number that is out of range")
+        elif item is not None:
+            pairs += _count_below(item, _below(path, name), depth)
     return pairs
 
 
-def _count_in_list(items: list[Any], path: str, depth: int) -> int:
-    if depth > MAX_DEPTH:
-        raise _invalid(path, f"is nested more than {MAX_DEPTH} levels deep")
-    pairs = 0
-    for item in items:
-        kind = _type_of(item)
-        if kind is str:
-            if "\x00" in item:
-                raise _invalid(path, "has the character U+0000")
-        elif kind is dict:
-            if depth >= MAX_DEPTH:
-                raise _invalid(path, f"is nested more than {MAX_DEPTH} levels deep")
-            pairs += _count_pairs(item, path, depth + 1)
-        elif kind is list:
-            pairs += _count_in_list(item, path, depth + 1)
-        elif kind is int and not -MAX_INTEGER <= item <= MAX_INTEGER:
+def _count_below(item: object, path: str, depth: int) -> int:
+    """The pairs in anything but a string at top level of its object."""
+    if isinstance(item, int):
+        if not -MAX_INTEGER <= item <= MAX_INTEGER:
             raise _invalid(path, "is a number that is out of range")
-    return pairs
+        return 0
+    if isinstance(item, str):
+        if "\x00" in item:
+            raise _invalid(path, "has the character U+0000")
+        return 0
+    if not isinstance(item, dict | list):
+        return 0
+    if depth >= MAX_DEPTH:
+        raise _invalid(path, f"is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(item, dict):
+        return _count_pairs(cast("dict[str, Any]", item), path, depth + 1)
+    return sum(_count_below(element, path, depth + 1) for element in cast("list[object]", item))
 
 
 def _below(path: str, name: str) -> str:
