@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -87,7 +87,7 @@ class House:
         return {**payout_jobs.handlers(self.deps), funding.WORK: fund}
 
     @asynccontextmanager
-    async def engine(self) -> AsyncIterator[None]:
+    async def engine(self) -> AsyncGenerator[None]:
         engine = KeyEngine(
             database=self.database, rpc=self.rpc, secrets=self.ring, network=NETWORK, deployment_id=self.deployment_id,
             terms=QUICK_ENGINE,
@@ -96,7 +96,7 @@ class House:
             yield
 
     @asynccontextmanager
-    async def working(self, workers: int = 1) -> AsyncIterator[None]:
+    async def working(self, workers: int = 1) -> AsyncGenerator[None]:
         """An engine and workers that do what is due, inside the block."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.engine())
@@ -107,9 +107,7 @@ class House:
             yield
 
     async def bootstrap(self) -> None:
-        treasury = await setup.bootstrap_local(
-            self, lambda _: None, chain_id=CHAIN_ID, block_time_ms=BLOCK_MS
-        )
+        treasury = await setup.bootstrap_local(self, lambda _: None, chain_id=CHAIN_ID, block_time_ms=BLOCK_MS)
         async with self.database.platform() as session:
             asset = await asset_by_symbol(session, "LTZ")
             assert asset is not None
@@ -223,9 +221,9 @@ class House:
 
 
 @asynccontextmanager
-async def _running(run: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIterator[None]:
+async def _running(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(run(stop))  # type: ignore[arg-type]
+    task = asyncio.create_task(run(stop))
     try:
         yield
     finally:
@@ -239,7 +237,7 @@ def a_wallet() -> str:
 
 
 @asynccontextmanager
-async def a_house(database: Database, urls: Urls, owner: driver.RawConnection, node: Node) -> AsyncIterator[House]:
+async def a_house(database: Database, urls: Urls, owner: driver.RawConnection, node: Node) -> AsyncGenerator[House]:
     ring, deployment_id = KeyRing(MasterKey.generate()), uuid7()
     async with database.platform() as session:
         await service_keys.name_deployment(session, deployment_id)

@@ -16,7 +16,7 @@ app = group("asset", "Assets: what is earned.")
 
 
 @command(app, "create", example="guerdon asset create USDX --network base --token 0x036CbD53842c5426634e7929541eC2318f3dCF7e")
-async def create(  # noqa: PLR0913 - one option a setting
+async def create(
     runtime: Runtime,
     symbol: Annotated[str, typer.Argument(help="Its own here; `guerdon contracts deploy --asset` makes a token of ours.")],
     *,
@@ -27,9 +27,9 @@ async def create(  # noqa: PLR0913 - one option a setting
     as_json: JsonOption = False,
 ) -> None:
     """Make an asset of a token that exists. Its decimals are read from the chain."""
-    from guerdon.ledger.models import Delivered  # noqa: PLC0415
-    from guerdon.txmanager import setup  # noqa: PLC0415
-    from guerdon.txmanager.schemas import AssetView  # noqa: PLC0415
+    from guerdon.ledger.models import Delivered
+    from guerdon.txmanager import setup
+    from guerdon.txmanager.schemas import AssetView
 
     new = setup.NewAsset(symbol, network, token, Delivered(delivery), atomic_per_point)
     view = AssetView.model_validate(await setup.create_asset(setup.deployment_deps(runtime), new))
@@ -43,8 +43,8 @@ async def create(  # noqa: PLR0913 - one option a setting
 @command(app, "list", example="guerdon asset list")
 async def list_assets(runtime: Runtime, as_json: JsonOption = False) -> None:
     """Show what can be earned."""
-    from guerdon.txmanager.repository_treasuries import assets  # noqa: PLC0415
-    from guerdon.txmanager.schemas import AssetView  # noqa: PLC0415
+    from guerdon.txmanager.repository_treasuries import assets
+    from guerdon.txmanager.schemas import AssetView
 
     async with runtime.database.platform() as session:
         views = [AssetView.model_validate(row) for row in await assets(session)]
@@ -54,5 +54,5 @@ async def list_assets(runtime: Runtime, as_json: JsonOption = False) -> None:
     print_table(
         ["symbol", "network", "token", "decimals", "delivery", "units a point", "we mint it"],
         [[v.symbol, v.network, v.token_address, v.decimals, v.delivery, v.atomic_per_point, v.mintable] for v in views],
-        empty="There is no asset yet. `guerdon contracts deploy --asset SYMBOL` makes a token, `asset create` takes an existing one.",
+        empty="There is no asset yet: guerdon contracts deploy --asset SYMBOL, or guerdon asset create for an existing token",
     )

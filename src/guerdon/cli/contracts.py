@@ -16,7 +16,7 @@ app = group("contracts", "Contracts: ours, on a network.")
 
 
 @command(app, "deploy", example="guerdon contracts deploy --network soneium-minato --asset LTZ")
-async def deploy(  # noqa: PLR0913 - one option a setting
+async def deploy(
     runtime: Runtime,
     *,
     network: Annotated[str, typer.Option(help="A network that is set up (guerdon network add).")],
@@ -41,10 +41,10 @@ async def deploy(  # noqa: PLR0913 - one option a setting
 
     May be stopped and run again at any time: it goes on where it was.
     """
-    from guerdon.cli.engine import engine_running, tell  # noqa: PLC0415
-    from guerdon.txmanager import setup  # noqa: PLC0415
-    from guerdon.txmanager.deployment import Deployment  # noqa: PLC0415
-    from guerdon.txmanager.models import KeyPurpose  # noqa: PLC0415
+    from guerdon.cli.engine import engine_running, tell
+    from guerdon.txmanager import setup
+    from guerdon.txmanager.deployment import Deployment
+    from guerdon.txmanager.models import KeyPurpose
 
     if not runtime.chain.is_configured(network):
         message = f"the RPC address of {network} is not set"
@@ -71,7 +71,7 @@ async def deploy(  # noqa: PLR0913 - one option a setting
 @command(app, "list", example="guerdon contracts list")
 async def list_contracts(runtime: Runtime, as_json: JsonOption = False) -> None:
     """Show the contracts that we deployed."""
-    from guerdon.txmanager.repository_treasuries import contracts  # noqa: PLC0415
+    from guerdon.txmanager.repository_treasuries import contracts
 
     async with runtime.database.platform() as session:
         rows = [[one.network, one.name, one.address, one.created_at] for one in await contracts(session)]

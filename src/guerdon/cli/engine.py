@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def engine_running(runtime: Runtime, network: str) -> AsyncGenerator[None]:
     """Sign and send for a network inside the block, with whatever keys no worker has. Raises what stops the engine."""
-    from guerdon.txmanager.engine import KeyEngine  # noqa: PLC0415 - heavy, and --help must be quick
+    from guerdon.txmanager.engine import KeyEngine
 
     engine = KeyEngine(
         database=runtime.database,

@@ -37,8 +37,8 @@ async def fund(
 
     A running worker does it; stopped and asked again, `guerdon program list` and the funding's id tell what became of it.
     """
-    from guerdon.programs import funding  # noqa: PLC0415
-    from guerdon.programs.routes_platform import FundingView  # noqa: PLC0415
+    from guerdon.programs import funding
+    from guerdon.programs.routes_platform import FundingView
 
     program = await program_of(runtime, brand_id)
     if deposit is not None:
@@ -60,9 +60,9 @@ async def fund(
 
 async def _wait(runtime: Runtime, funding_id: UUID) -> Funding:
     """The funding once it is booked. Raises `CommandError` if it failed."""
-    from guerdon.cli.engine import tell  # noqa: PLC0415
-    from guerdon.programs import repository_funding  # noqa: PLC0415
-    from guerdon.programs.models import FundingState  # noqa: PLC0415
+    from guerdon.cli.engine import tell
+    from guerdon.programs import repository_funding
+    from guerdon.programs.models import FundingState
 
     turn = 0
     while True:

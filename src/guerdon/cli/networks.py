@@ -16,7 +16,7 @@ app = group("network", "Networks: the chains that tokens are on.")
 
 
 @command(app, "add", example="guerdon network add soneium-minato")
-async def add(  # noqa: PLR0913 - one option a setting
+async def add(
     runtime: Runtime,
     name: Annotated[str, typer.Argument(help="A known name (soneium, base, …), or a new one with --chain-id.")],
     *,
@@ -29,9 +29,9 @@ async def add(  # noqa: PLR0913 - one option a setting
     as_json: JsonOption = False,
 ) -> None:
     """Set a network up, or change its block time, explorer or fee cap. Its RPC address is set by GUERDON_RPC_<NETWORK>."""
-    from guerdon.chains.networks import KNOWN_NETWORKS  # noqa: PLC0415
-    from guerdon.txmanager.schemas import NetworkView  # noqa: PLC0415
-    from guerdon.txmanager.service_keys import network, set_network  # noqa: PLC0415
+    from guerdon.chains.networks import KNOWN_NETWORKS
+    from guerdon.txmanager.schemas import NetworkView
+    from guerdon.txmanager.service_keys import network, set_network
 
     known = KNOWN_NETWORKS.get(name)
     wanted = chain_id or (None if known is None else known.chain_id)
@@ -59,8 +59,8 @@ async def add(  # noqa: PLR0913 - one option a setting
 @command(app, "list", example="guerdon network list")
 async def list_networks(runtime: Runtime, as_json: JsonOption = False) -> None:
     """Show the networks that are set up."""
-    from guerdon.txmanager.repository_keys import networks  # noqa: PLC0415
-    from guerdon.txmanager.schemas import NetworkView  # noqa: PLC0415
+    from guerdon.txmanager.repository_keys import networks
+    from guerdon.txmanager.schemas import NetworkView
 
     async with runtime.database.platform() as session:
         views = [NetworkView.model_validate(row) for row in await networks(session)]

@@ -40,8 +40,8 @@ async def list_payouts(
     as_json: JsonOption = False,
 ) -> None:
     """Show a program's payouts, newest first."""
-    from guerdon.payouts import repository_read  # noqa: PLC0415
-    from guerdon.payouts.schemas import payout_view  # noqa: PLC0415
+    from guerdon.payouts import repository_read
+    from guerdon.payouts.schemas import payout_view
 
     found = await program_of(runtime, program)
     async with runtime.database.program(found.id) as session:
@@ -62,8 +62,8 @@ async def show(
     runtime: Runtime, payout: PayoutArgument = None, program: ProgramOption = None, as_json: JsonOption = False
 ) -> None:
     """Show one payout, and every batch that it was in."""
-    from guerdon.payouts import repository_read  # noqa: PLC0415
-    from guerdon.payouts.schemas import payout_story  # noqa: PLC0415
+    from guerdon.payouts import repository_read
+    from guerdon.payouts.schemas import payout_story
 
     program_id, payout_id = await _payout(runtime, payout, program)
     async with runtime.database.program(program_id) as session:
@@ -90,7 +90,7 @@ async def retry(
     runtime: Runtime, payout: PayoutArgument = None, batch: BatchOption = None, program: ProgramOption = None
 ) -> None:
     """Pay a quarantined payout again, under the chain's guard: a batch that supersedes all that it was in before."""
-    from guerdon.payouts import remedies  # noqa: PLC0415
+    from guerdon.payouts import remedies
 
     await _settle(runtime, remedies.retry, payout, batch, program)
 
@@ -100,7 +100,7 @@ async def give_back(
     runtime: Runtime, payout: PayoutArgument = None, batch: BatchOption = None, program: ProgramOption = None
 ) -> None:
     """Give a quarantined payout's points back to its account, once the chain proves that nothing can pay it any more."""
-    from guerdon.payouts import remedies  # noqa: PLC0415
+    from guerdon.payouts import remedies
 
     await _settle(runtime, remedies.give_back, payout, batch, program)
 
@@ -108,14 +108,14 @@ async def give_back(
 @command(app, "kill", example="guerdon payout kill 01a1fdef-b400-751e-9289-d658a22ff1c0")
 async def kill(runtime: Runtime, batch: Annotated[str, typer.Argument(metavar="BATCH", help="As `payout show` has it.")]) -> None:
     """Have a batch's transaction that does not land replaced by one that does nothing; either of the two may still land."""
-    from guerdon.payouts import remedies  # noqa: PLC0415
+    from guerdon.payouts import remedies
 
     await remedies.kill(runtime.payout_deps(), parse_id(batch))
     typer.echo("asked for; once it is final: guerdon payout retry --batch, or guerdon payout return --batch")
 
 
 async def _settle(runtime: Runtime, remedy: Remedy, payout: str | None, batch: str | None, program: str | None) -> None:
-    from guerdon.payouts import remedies  # noqa: PLC0415
+    from guerdon.payouts import remedies
 
     deps = runtime.payout_deps()
     if batch is not None:
@@ -128,7 +128,7 @@ async def _settle(runtime: Runtime, remedy: Remedy, payout: str | None, batch: s
 
 async def _payout(runtime: Runtime, payout: str | None, program: str | None) -> tuple[UUID, UUID]:
     """Whose payout is meant, and its id: a payout that was in a batch is found without naming its program."""
-    from guerdon.payouts import repository_read  # noqa: PLC0415
+    from guerdon.payouts import repository_read
 
     if payout is None:
         message = "which payout?"

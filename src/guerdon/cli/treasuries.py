@@ -19,8 +19,8 @@ TreasuryArgument = Annotated[str, typer.Argument(metavar="TREASURY", help="The a
 
 
 async def _views(runtime: Runtime) -> list[TreasuryView]:
-    from guerdon.txmanager import repository_treasuries  # noqa: PLC0415
-    from guerdon.txmanager.schemas import treasury_view  # noqa: PLC0415
+    from guerdon.txmanager import repository_treasuries
+    from guerdon.txmanager.schemas import treasury_view
 
     async with runtime.database.platform() as session:
         return [treasury_view(*row) for row in await repository_treasuries.treasuries(session)]
@@ -60,8 +60,8 @@ async def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make the hot wallet of an asset. It approves the distributor once its key has native coin."""
-    from guerdon.programs.service import asset_of  # noqa: PLC0415
-    from guerdon.txmanager import setup, treasuries  # noqa: PLC0415
+    from guerdon.programs.service import asset_of
+    from guerdon.txmanager import setup, treasuries
 
     async with runtime.database.platform() as session:
         asset = await asset_of(session, symbol)
@@ -88,8 +88,8 @@ async def fund(
     as_json: JsonOption = False,
 ) -> None:
     """Send native coin to a treasury, so that it can pay for its transactions. Tokens come by `guerdon program fund`."""
-    from guerdon.cli.engine import engine_running, tell  # noqa: PLC0415
-    from guerdon.txmanager import setup, treasuries  # noqa: PLC0415
+    from guerdon.cli.engine import engine_running, tell
+    from guerdon.txmanager import setup, treasuries
 
     async with runtime.database.platform() as session:
         found, _ = await treasuries.find(session, treasury)
@@ -109,7 +109,7 @@ async def pause(
     runtime: Runtime, treasury: TreasuryArgument, *, reason: Annotated[str, typer.Option(help="Why; for whoever looks.")]
 ) -> None:
     """Reserve and freeze nothing more from it. What is signed already goes on, since it may land at any time."""
-    from guerdon.txmanager import treasuries  # noqa: PLC0415
+    from guerdon.txmanager import treasuries
 
     async with runtime.database.platform() as session:
         found, _ = await treasuries.find(session, treasury)
@@ -120,7 +120,7 @@ async def pause(
 @command(app, "resume", example="guerdon treasury resume LTZ")
 async def resume(runtime: Runtime, treasury: TreasuryArgument) -> None:
     """Go on after a pause."""
-    from guerdon.txmanager import treasuries  # noqa: PLC0415
+    from guerdon.txmanager import treasuries
 
     async with runtime.database.platform() as session:
         found, _ = await treasuries.find(session, treasury)
@@ -138,7 +138,7 @@ async def limit(
     low_balance: Annotated[int | None, typer.Option(min=0, help="An alert is raised below this.")] = None,
 ) -> None:
     """Limit what is paid in a period, and say which balance is low."""
-    from guerdon.txmanager import treasuries  # noqa: PLC0415
+    from guerdon.txmanager import treasuries
 
     if (amount is None) != (seconds is None):
         message = "a limit is an amount in a time"

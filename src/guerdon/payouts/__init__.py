@@ -1,0 +1,1 @@
+"""Payouts: what is approved becomes tokens in wallets, in batches, exactly once."""

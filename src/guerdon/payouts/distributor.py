@@ -1,4 +1,4 @@
-"""The distributor contract as one treasury sees it: would a batch be paid, was it, what is its id (SAFETY S17, S29). Reads only."""
+"""The distributor contract as one treasury sees it: would a batch be paid, was it, what is its id (SAFETY S17). Reads only."""
 
 from __future__ import annotations
 

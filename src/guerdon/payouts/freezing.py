@@ -93,7 +93,7 @@ async def _freeze(deps: PayoutDeps, batch_id: UUID) -> Frozen:
     distributor = await open_distributor(deps, ready.treasury)
     if distributor is None:
         return Frozen.WAITS
-    supersedes = await splitting.ancestors_to_name(deps, distributor, batch_id, ready.members)
+    supersedes = await splitting.ancestors_to_name(deps, distributor, batch_id)
     if supersedes is None:
         return Frozen.CHANGED
     refusal = await distributor.simulate(batch_id.bytes, supersedes, merged(ready.members))

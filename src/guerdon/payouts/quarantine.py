@@ -1,4 +1,4 @@
-"""Taking payouts out of a batch that is not on any chain: its recipients can't be paid, the others go on (DESIGN section 6, rule 7).
+"""Taking payouts out of a batch that is not on any chain: the others go on (DESIGN section 6, rule 7).
 
 How a quarantine ends is `remedies.py`.
 """
@@ -94,7 +94,7 @@ class _Removal:
                 severity=Severity.WARNING,
                 program_id=self._program_id,
                 message=f"payout {delivery.id} to {delivery.destination} can't be paid: {delivery.reason}",
-                remedy=f"guerdon payout retry {delivery.id} once the recipient can be paid, or guerdon payout return {delivery.id}",
+                remedy=f"guerdon payout retry {delivery.id} once it can be paid, or guerdon payout return {delivery.id}",
             )
             log.warning("payouts.quarantined", payout=str(delivery.id), reason=delivery.reason)
 

@@ -21,7 +21,13 @@ from guerdon.ledger.postings import Movement
 from guerdon.payouts import quarantine, repository, repository_read, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_distributor
-from guerdon.payouts.errors import BatchNotFoundError, PayoutMayLandError, PayoutNotFoundError, PayoutNotStuckError, TreasuryShortError
+from guerdon.payouts.errors import (
+    BatchNotFoundError,
+    PayoutMayLandError,
+    PayoutNotFoundError,
+    PayoutNotStuckError,
+    TreasuryShortError,
+)
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member
 from guerdon.payouts.repository_split import Ancestor

@@ -65,7 +65,8 @@ _WAITING = text(
       join accounts a on a.program_id = :program_id and a.id = d.account_id
      where d.program_id = :program_id and d.asset_id = :asset_id and d.state = 'approved'
        and not exists (select from account_balances b
-                        where b.program_id = :program_id and b.asset_id = d.asset_id and b.account_id = d.account_id and b.debt > 0)
+                        where b.program_id = :program_id and b.asset_id = d.asset_id and b.account_id = d.account_id
+                          and b.debt > 0)
      order by d.id limit :limit
        for update of d skip locked
     """
@@ -339,3 +340,19 @@ async def wallet_of(session: ScopedSession, program_id: UUID, account_id: UUID) 
         {"program_id": program_id, "account_id": account_id},
     )
     return str(wallet)
+
+
+async def idle_paused_treasuries(session: PlatformSession) -> Sequence[UUID]:
+    """Treasuries that paused because nobody could be paid, and have no batch left that could tell whether that is over."""
+    found = await session.scalars(
+        text(
+            """
+            select t.id from treasuries t
+             where t.paused_at is not null and t.resumes_by_itself
+               and not exists (select from batches b left join intents i on i.id = b.intent_id
+                                where b.treasury_id = t.id
+                                  and (b.state = 'closed' or (b.state = 'frozen' and i.state = 'failed')))
+            """
+        )
+    )
+    return found.all()

@@ -76,52 +76,76 @@ async def reserve(
     database: Database, program_id: UUID, asset_id: UUID, *, terms: PayoutTerms, gas_price: GasPrice, now: datetime
 ) -> Outcome:
     """Reserve up to a batch of a program's payouts in one asset."""
-
-    async def chunk(session: PlatformSession) -> Outcome:
-        return await _reserve_chunk(session, program_id, asset_id, terms, gas_price, now)
-
-    return await run_in_platform(database, chunk)
+    return await run_in_platform(database, _Chunk(program_id, asset_id, terms, gas_price, now))
 
 
-async def _reserve_chunk(
-    session: PlatformSession, program_id: UUID, asset_id: UUID, terms: PayoutTerms, gas_price: GasPrice, now: datetime
-) -> Outcome:
-    treasury = await repository_treasuries.lock_treasury_of_asset(session, asset_id)
-    if treasury is None or treasury.paused_at is not None:
-        return Outcome.CANNOT_PAY
-    if await repository.batches_ahead(session, treasury.id) >= terms.batches_ahead:
-        return Outcome.TOO_MANY_AHEAD
-    batch = await _batch_with_room(session, treasury, terms, now)
-    asset = await session.get_one(Asset, asset_id)
-    async with program_scope(session, program_id):
-        room = terms.batch_size - batch.size
-        waiting = await _lock_payable(session, program_id, asset_id, room)
-        if not waiting:
-            return Outcome.NOTHING_WAITS
-        chosen = choose(
-            waiting,
-            program_id,
-            atomic_per_point=asset.atomic_per_point,
-            at_most_atomic=min(spendable(treasury, now), MAX_ATOMIC - batch.total_atomic),
-        )
-        gas = await _within_gas_budget(session, program_id, treasury.network, chosen, batch.size, terms, gas_price, now)
-        chosen = chosen[: len(gas)]
-        if not chosen:
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """One transaction: as many of a program's oldest payouts as the open batch has room for."""
+
+    program_id: UUID
+    asset_id: UUID
+    terms: PayoutTerms
+    gas_price: GasPrice
+    now: datetime
+
+    async def __call__(self, session: PlatformSession) -> Outcome:
+        treasury = await repository_treasuries.lock_treasury_of_asset(session, self.asset_id)
+        if treasury is None or treasury.paused_at is not None:
             return Outcome.CANNOT_PAY
-        await repository.mark_reserved(session, program_id, chosen, network=treasury.network, batch_id=batch.id, now=now)
-    await repository.insert_members(session, batch.id, chosen, gas)
-    if sum(gas):
-        await repository.add_gas(session, program_id, treasury.network, gas_day(now), sum(gas))
-    book_reservation(treasury, batch, chosen, now)
-    due = batch.opened_at + timedelta(seconds=terms.batch_window_seconds)
-    if _is_full(batch, terms):
-        batch.state, due = BatchState.CLOSED, now
-    await session.flush()
-    await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID, due)
-    if len(chosen) < len(waiting):
-        return Outcome.CANNOT_PAY
-    # What was locked by others is woken by them.
-    return Outcome.RESERVED if len(waiting) == room else Outcome.NOTHING_WAITS
+        if await repository.batches_ahead(session, treasury.id) >= self.terms.batches_ahead:
+            return Outcome.TOO_MANY_AHEAD
+        batch = await _batch_with_room(session, treasury, self.terms, self.now)
+        room = self.terms.batch_size - batch.size
+        asset = await session.get_one(Asset, self.asset_id)
+        async with program_scope(session, self.program_id):
+            waiting = await _lock_payable(session, self.program_id, self.asset_id, room)
+            if not waiting:
+                return Outcome.NOTHING_WAITS
+            fitting = choose(
+                waiting,
+                self.program_id,
+                atomic_per_point=asset.atomic_per_point,
+                at_most_atomic=min(spendable(treasury, self.now), MAX_ATOMIC - batch.total_atomic),
+            )
+            gas = await self._within_gas_budget(session, treasury.network, fitting, batch)
+            chosen = fitting[: len(gas)]
+            if not chosen:
+                return Outcome.CANNOT_PAY
+            await repository.mark_reserved(
+                session, self.program_id, chosen, network=treasury.network, batch_id=batch.id, now=self.now
+            )
+        await repository.insert_members(session, batch.id, chosen, gas)
+        if sum(gas):
+            await repository.add_gas(session, self.program_id, treasury.network, gas_day(self.now), sum(gas))
+        book_reservation(treasury, batch, chosen, self.now)
+        due = batch.opened_at + timedelta(seconds=self.terms.batch_window_seconds)
+        if _is_full(batch, self.terms):
+            batch.state, due = BatchState.CLOSED, self.now
+        await session.flush()
+        await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID, due)
+        if len(chosen) < len(waiting):
+            return Outcome.CANNOT_PAY
+        # What was locked by others is woken by them.
+        return Outcome.RESERVED if len(waiting) == room else Outcome.NOTHING_WAITS
+
+    async def _within_gas_budget(
+        self, session: PlatformSession, network: str, fitting: Sequence[Member], batch: Batch
+    ) -> list[int]:
+        """The wei to reserve for as many payouts, from the first, as the program's budget of today covers (SAFETY S25)."""
+        budget = await repository.gas_budget(session, self.program_id)
+        if budget is None or self.gas_price.wei is None:
+            return [0] * len(fitting)
+        left = budget - await repository.gas_spent(session, self.program_id, network, gas_day(self.now))
+        reserved: list[int] = []
+        for place in range(len(fitting)):
+            opens = batch.size + place == 0
+            wei = (self.terms.gas_a_payout + (self.terms.gas_a_batch if opens else 0)) * self.gas_price.wei
+            left -= wei
+            if left < 0:
+                break
+            reserved.append(wei)
+        return reserved
 
 
 async def _lock_payable(session: PlatformSession, program_id: UUID, asset_id: UUID, limit: int) -> list[Waiting]:
@@ -152,31 +176,6 @@ async def _batch_with_room(session: PlatformSession, treasury: Treasury, terms: 
 
 def _is_full(batch: Batch, terms: PayoutTerms) -> bool:
     return batch.size >= terms.batch_size or batch.total_atomic >= MAX_ATOMIC
-
-
-async def _within_gas_budget(
-    session: PlatformSession,
-    program_id: UUID,
-    network: str,
-    chosen: Sequence[Member],
-    batch_size: int,
-    terms: PayoutTerms,
-    gas_price: GasPrice,
-    now: datetime,
-) -> list[int]:
-    """The wei to reserve for as many of the payouts, from the first, as the program's budget of today covers (SAFETY S25)."""
-    budget = await repository.gas_budget(session, program_id)
-    if budget is None or gas_price.wei is None:
-        return [0] * len(chosen)
-    left = budget - await repository.gas_spent(session, program_id, network, gas_day(now))
-    reserved: list[int] = []
-    for place in range(len(chosen)):
-        units = terms.gas_a_payout + (terms.gas_a_batch if batch_size + place == 0 else 0)
-        left -= units * gas_price.wei
-        if left < 0:
-            break
-        reserved.append(units * gas_price.wei)
-    return reserved
 
 
 def gas_day(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Administration of payouts: what became of them. A program sees its own; remedies are the platform operator's (`remedies.py`)."""
+"""Administration of payouts: what became of them. A program sees its own; remedies are the operator's (`remedies.py`)."""
 
 from __future__ import annotations
 

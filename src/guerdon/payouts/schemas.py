@@ -72,12 +72,12 @@ class RemedyView(Wire):
 
 def payout_view(delivery: Delivery) -> PayoutView:
     """A payout as it is shown."""
-    return PayoutView(**_fields(delivery))
+    return PayoutView.model_validate(_fields(delivery))
 
 
 def payout_story(delivery: Delivery, batches: list[tuple[Batch, BatchMember]]) -> PayoutStory:
     """A payout with its batches."""
-    return PayoutStory(**_fields(delivery), batches=[_batch_view(batch, member) for batch, member in batches])
+    return PayoutStory.model_validate({**_fields(delivery), "batches": [_batch_view(*row) for row in batches]})
 
 
 def public_state(state: DeliveryState) -> PublicState:

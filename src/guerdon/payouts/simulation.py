@@ -1,4 +1,4 @@
-"""Why a batch can't be paid: something that stops every payment, or certain recipients (SAFETY S22). Asks the chain, writes nothing."""
+"""Why a batch can't be paid: something that stops every payment, or certain recipients (SAFETY S22). Writes nothing."""
 
 from __future__ import annotations
 
@@ -49,13 +49,21 @@ class Simulator(Protocol):
     """What has to be asked of the chain, from the treasury's point of view."""
 
     @property
-    def treasury_address(self) -> str: ...
+    def treasury_address(self) -> str:
+        """Whose tokens are paid."""
+        ...
+
     async def simulate(self, batch: bytes, supersedes: Sequence[str], payments: Sequence[Payment]) -> Refusal | None:
         """None if the batch could be paid now."""
         ...
 
-    async def allowance(self) -> int: ...
-    async def balance(self) -> int: ...
+    async def allowance(self) -> int:
+        """What the distributor may take of the treasury's tokens."""
+        ...
+
+    async def balance(self) -> int:
+        """What the treasury holds at the head."""
+        ...
 
 
 async def explain(
@@ -105,11 +113,11 @@ async def environment_problem(chain: Simulator, payments: Sequence[Payment]) -> 
 async def _culprits(chain: Simulator, batch_id: UUID, payments: Sequence[Payment], refusal: Refusal) -> dict[str, str]:
     """Recipients that fail alone, found by the index that the contract names, else by halving."""
     reasons: dict[str, str] = {}
-    rest = list(payments)
+    rest: list[Payment] = list(payments)
     found: Refusal | None = refusal
     while found is not None and rest:
-        named = [] if found.index is None else rest[found.index : found.index + 1]
-        new = await _failing_alone(chain, named) or await _failing_alone(chain, await _suspects(chain, rest))
+        named: Sequence[Payment] = () if found.index is None else rest[found.index : found.index + 1]
+        new: dict[str, str] = await _failing_alone(chain, named) or await _failing_alone(chain, await _suspects(chain, rest))
         if not new:
             break
         reasons |= new

@@ -24,10 +24,8 @@ from guerdon.payouts.quarantine import quarantine
 log = structlog.get_logger("guerdon.payouts")
 
 
-async def ancestors_to_name(
-    deps: PayoutDeps, distributor: Distributor, batch_id: UUID, members: Sequence[Member]
-) -> list[str] | None:
-    """Ids on chain of every earlier batch of these payouts that is not final there; None if the batch had to be changed.
+async def ancestors_to_name(deps: PayoutDeps, distributor: Distributor, batch_id: UUID) -> list[str] | None:
+    """Ids on chain of every earlier batch of a batch's payouts that is not final there; None if the batch had to be changed.
 
     A payout that the chain proves to be paid by an earlier batch is taken out: it must not be paid again.
     """

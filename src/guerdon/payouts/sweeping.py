@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from prometheus_client import Gauge
@@ -16,11 +17,10 @@ from guerdon.payouts import repository, repository_read
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
 from guerdon.txmanager import repository_treasuries, tokens, treasuries
+from guerdon.txmanager.treasuries import Finality
 
 log = structlog.get_logger("guerdon.payouts")
 
-payouts_in_state = Gauge("guerdon_payouts", "Payouts that are not over, by asset and state", ["asset", "state"])
-oldest_in_state = Gauge("guerdon_payouts_oldest_seconds", "Age of the payout that is longest in a state", ["asset", "state"])
 treasury_free = Gauge("guerdon_treasury_free_atomic", "What a treasury holds at finality and nothing is reserved of", ["asset"])
 
 
@@ -43,8 +43,8 @@ async def _refresh_treasuries(deps: PayoutDeps) -> None:
             log.warning("payouts.sweep.chain_unavailable", network=treasury.network, error=str(error))
             continue
 
-        async def take_over(session: PlatformSession, treasury_id=treasury.id, finality=finality) -> int:  # noqa: ANN001
-            refreshed = await treasuries.refresh(session, treasury_id, finality)
+        async def take_over(session: PlatformSession, treasury_id: UUID = treasury.id, seen: Finality = finality) -> int:
+            refreshed = await treasuries.refresh(session, treasury_id, seen)
             return refreshed.balance_final - refreshed.reserved
 
         treasury_free.labels(asset.symbol).set(await run_in_platform(deps.database, take_over))
@@ -54,7 +54,7 @@ async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
     now = deps.clock.now()
     stale = now - timedelta(seconds=deps.terms.sweep_seconds)
     unfinished = await repository_read.unfinished(session)
-    _show(unfinished, now.timestamp())
+    await _resume_idle_treasuries(session)
     if await repository.closed_batches(session) or await repository.next_ripe(session) is not None:
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
     if await repository.frozen_batches(session):
@@ -64,15 +64,7 @@ async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
         await jobs.wake(session, Work.RESERVE, program_id)
 
 
-def _show(unfinished: list[repository_read.Unfinished], now: float) -> None:
-    counts: dict[tuple[str, str], int] = {}
-    ages: dict[tuple[str, str], float] = {}
-    for row in unfinished:
-        key = (row.symbol, row.state)
-        counts[key] = counts.get(key, 0) + row.count
-        ages[key] = max(ages.get(key, 0), now - row.oldest.timestamp())
-    payouts_in_state.clear()
-    oldest_in_state.clear()
-    for key, count in counts.items():
-        payouts_in_state.labels(*key).set(count)
-        oldest_in_state.labels(*key).set(ages[key])
+async def _resume_idle_treasuries(session: PlatformSession) -> None:
+    """A treasury that paused by itself resumes when a batch can be paid; without a batch to try, the next one tells."""
+    for treasury_id in await repository.idle_paused_treasuries(session):
+        await treasuries.resume(session, treasury_id)

@@ -1,4 +1,4 @@
-"""Payouts against the chain: reservations against batches, batches against the distributor, promises against treasuries (SAFETY S3).
+"""Payouts against the chain: reservations against batches, batches against the distributor, promises against treasuries (S3).
 
 The books against themselves are `ledger/verify.py`. Reads only; what is in flight while it runs is not counted as wrong.
 """
@@ -56,6 +56,7 @@ async def _batches(deps: PayoutDeps, treasury: Treasury, distributor: Distributo
 
 async def _promises(deps: PayoutDeps, treasury: Treasury, asset: Asset, distributor: Distributor) -> list[Finding]:
     """Whether the treasury holds, at finality, what all programs together may still give or owe."""
+    row: dict[str, Any] = {}
     # The chain first, then the books; what moves in between is seen again.
     for _ in range(_LOOKS):
         finality = await distributor.finality()
@@ -66,13 +67,13 @@ async def _promises(deps: PayoutDeps, treasury: Treasury, asset: Asset, distribu
         on_the_way = sum(total for name, total in frozen.items() if statuses[name] is BatchStatus.PAID)
         if promised <= finality.balance + on_the_way:
             return []
-    row: dict[str, Any] = {
-        "subject": treasury.address,
-        "asset": asset.symbol,
-        "promised_atomic": str(promised),
-        "held_atomic": str(finality.balance),
-        "paid_and_not_posted_atomic": str(on_the_way),
-    }
+        row = {
+            "subject": treasury.address,
+            "asset": asset.symbol,
+            "promised_atomic": str(promised),
+            "held_atomic": str(finality.balance),
+            "paid_and_not_posted_atomic": str(on_the_way),
+        }
     return [_finding("funds and what is owed are backed by the treasury", row)]
 
 

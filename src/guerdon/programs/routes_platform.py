@@ -131,7 +131,7 @@ async def _view(session: PlatformSession, treasury: Treasury) -> TreasuryView:
 
 @router.post("/programs/{program}/fundings", status_code=202, response_model=FundingView)
 async def fund_program(program: ProgramPath, body: NewFunding, request: Writing) -> Response:
-    """Mint tokens for a program; they are booked when that is final. For operators of the platform, never the program's own key."""
+    """Mint tokens for a program; they are booked when that is final. For operators of the platform (SAFETY S3)."""
     request.operator.require_platform()
     found = await request.program(program)
     now = request.services.clock.now()

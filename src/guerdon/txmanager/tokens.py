@@ -19,7 +19,9 @@ _TRANSFER_TOPICS: Final = 3
 class Chains(Protocol):
     """Gives the client of a network by its name, opened once and its genesis checked."""
 
-    async def __call__(self, network: str, /) -> Rpc: ...
+    async def __call__(self, network: str, /) -> Rpc:
+        """The client."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

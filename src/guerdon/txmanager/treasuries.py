@@ -1,4 +1,4 @@
-"""Treasuries: making them, what they hold at finality, their approval of the distributor, limits and pauses. Nothing here commits.
+"""Treasuries: making them, what they hold at finality, their approval of the distributor, limits and pauses. Commits nothing.
 
 What is reserved of a treasury is decided in `payouts/reserving.py`; signing belongs to the engine.
 """
