@@ -202,12 +202,16 @@ async def test_work_that_is_due_later_runs_then(database: Database, owner: drive
     assert await owner.fetchval("SELECT updated_at >= $1 FROM work", soon)
 
 
-async def test_a_failure_is_tried_again_later_and_is_told(database: Database, owner: driver.RawConnection) -> None:
+async def test_a_failure_is_tried_again_later_and_is_told(
+    database: Database, owner: driver.RawConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_FIRST_BACKOFF", timedelta(seconds=1))
     handler = Recorder(fails=2)
     async with working(database, handler):
         await wake(database)
         await handler.times(1)
-        await asyncio.sleep(0.05)
+        while not await owner.fetchval("SELECT last_error FROM work"):
+            await asyncio.sleep(0.01)
         row = await owner.fetchrow("SELECT * FROM work")
         assert row is not None
         assert row["last_error"] == "ConnectionRefusedError: the chain does not answer"
@@ -301,7 +305,9 @@ async def test_a_worker_outlives_its_connections(database: Database, owner: driv
     async with working(database, handler):
         await wake(database)
         await handler.times(1)
-        await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'guerdon_app'")
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'guerdon_app' AND datname = current_database()"
+        )
         await asyncio.sleep(0.1)
         await wake(database)
         await handler.times(2, within=10)

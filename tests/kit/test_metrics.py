@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import httpx
 from prometheus_client import CollectorRegistry, Counter
@@ -55,8 +56,11 @@ async def test_a_worker_serves_its_own_metrics() -> None:
         assert (await client.get("/health")).json() == {"status": "healthy"}
         assert (await client.get("/secret")).status_code == 404
         assert (await client.post("/metrics")).status_code == 404
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"x" * 20_000)  # no request at all harms nobody
-    writer.close()
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
     server.close()
     await server.wait_closed()

@@ -245,9 +245,19 @@ class Worker:
                 _log.warning("worker.claim_not_renewed", kind=claim.kind, error=str(error))
 
     async def _execute(self, statement: str, claim: _Claim, *arguments: object) -> None:
-        pool = await self._database.raw()
-        async with pool.acquire() as connection:
-            await connection.execute(statement, claim.kind, claim.program_id, claim.number, *arguments)
+        # A lost connection is tried again: otherwise the work would lie idle until the claim runs out. Each statement names
+        # the claim, so that one which took effect before the connection broke changes nothing the second time.
+        for pause in (0.1, 0.5, 2.0, None):
+            try:
+                pool = await self._database.raw()
+                async with pool.acquire() as connection:
+                    await connection.execute(statement, claim.kind, claim.program_id, claim.number, *arguments)
+            except Exception as error:
+                if pause is None or not driver.is_connection_failure(error):
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _listen(self) -> None:
         """Keep a connection that is told of new work; without it the worker polls."""
