@@ -31,7 +31,7 @@ async def main() -> None:
     try:
         await engine.run(stop)
     finally:
-        await rpc.close()
+        await rpc.aclose()
         await database.close()
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -133,6 +133,15 @@ class Scene:
         async with self.database.platform() as session:
             return await repository.attempts(session, intent_id)
 
+    async def until_attempts(self, intent_id: UUID, count: int) -> list[Attempt]:
+        """Wait until an intent has been signed so many times."""
+
+        async def enough() -> bool:
+            return len(await self.attempts(intent_id)) >= count
+
+        await until(enough, f"signed {count} times")
+        return await self.attempts(intent_id)
+
     async def key(self) -> Key:
         async with self.database.platform() as session:
             return await service_keys.key(session, self.key_id)
@@ -232,7 +241,15 @@ async def a_scene(database: Database, urls: Urls, owner: driver.RawConnection, n
             yield scene
         finally:
             for client in scene.clients:
-                await client.close()
+                await client.aclose()
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str, seconds: float = 10) -> None:
+    """Wait for something to hold."""
+    deadline = time.monotonic() + seconds
+    while not await holds():
+        assert time.monotonic() < deadline, f"not {what}"
+        await asyncio.sleep(0.02)
 
 
 async def set_fee_cap(database: Database, cap: int | None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from guerdon.chains.port import Transaction
 from guerdon.kit.database import PlatformSession
 from guerdon.txmanager import alerts, outgoing, repository, repository_keys
 from guerdon.txmanager.context import KeyContext, wake_owners
@@ -85,13 +86,13 @@ def _describe(nonce: int, effects: Effects | None) -> str:
     return f"nonce {nonce} was used by transaction {effects.transaction.hash}, unknown to this database, which {what}"
 
 
-async def _find(work: KeyContext, nonce: int, final_block: int) -> outgoing.OutgoingTransaction | None:
+async def _find(work: KeyContext, nonce: int, final_block: int) -> Transaction | None:
     return await outgoing.find_by_nonce(
         work.chain, work.address, nonce, final_block=final_block, scan_blocks=work.terms.scan_blocks
     )
 
 
-async def _effects(work: KeyContext, transaction: outgoing.OutgoingTransaction) -> Effects | None:
+async def _effects(work: KeyContext, transaction: Transaction) -> Effects | None:
     async with work.database.platform() as session:
         ours = await repository_keys.our_addresses(session, work.network.name)
     return await outgoing.effects_of(work.chain, transaction, ours)

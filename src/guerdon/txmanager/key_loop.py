@@ -20,7 +20,7 @@ from uuid import UUID
 
 import structlog
 
-from guerdon.chains.port import ChainUnavailableError, WrongChainError
+from guerdon.chains.port import ChainUnavailableError, Head, WrongChainError
 from guerdon.txmanager import alerts, metrics, repository, repository_keys
 from guerdon.txmanager.binding import Binding, bind_queued
 from guerdon.txmanager.context import KeyContext
@@ -36,7 +36,6 @@ from guerdon.txmanager.models import IntentState
 from guerdon.txmanager.recovery import check_key
 from guerdon.txmanager.sending import send_again, send_signed
 from guerdon.txmanager.signing import replace_overdue, sign_bound
-from guerdon.txmanager.verdicts import Block
 from guerdon.txmanager.watching import Look, give_up_waiting, look
 
 FATAL = (WrongChainError, DeploymentMismatchError, NetworkNotFoundError)
@@ -58,7 +57,7 @@ class KeyLoop:
         self._stopping = False
         self._checked = False
         self._in_flight = False
-        self._head: Block | None = None
+        self._head: Head | None = None
         self._head_seen_at = 0.0
         self._resent_at_block = 0
         self._submit_due_at = 0.0

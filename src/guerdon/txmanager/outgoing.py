@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from guerdon.txmanager.chain import Chain, OutgoingTransaction
+from guerdon.chains.port import Transaction
+from guerdon.txmanager.chain import Chain
 
 _BLOCKS_A_READ = 25
 
@@ -14,7 +15,7 @@ _BLOCKS_A_READ = 25
 class Effects:
     """What a transaction from outside did, as far as it matters to us (SAFETY S20)."""
 
-    transaction: OutgoingTransaction
+    transaction: Transaction
     touched: frozenset[str]
     """Our contracts and tokens that it called, or that logged in it."""
     creates: bool
@@ -25,9 +26,7 @@ class Effects:
         return not self.touched and not self.creates
 
 
-async def find_by_nonce(
-    chain: Chain, address: str, nonce: int, *, final_block: int, scan_blocks: int
-) -> OutgoingTransaction | None:
+async def find_by_nonce(chain: Chain, address: str, nonce: int, *, final_block: int, scan_blocks: int) -> Transaction | None:
     """The transaction of `address` with `nonce`, in a block up to `final_block`; None if it can't be found."""
     number = await _block_of_nonce(chain, address, nonce, final_block)
     if number is not None:
@@ -42,14 +41,13 @@ async def find_by_nonce(
     return None
 
 
-async def effects_of(chain: Chain, transaction: OutgoingTransaction, ours: Collection[str]) -> Effects | None:
+async def effects_of(chain: Chain, transaction: Transaction, ours: Collection[str]) -> Effects | None:
     """What a transaction did to `ours` (lower-case addresses); None if the node has no receipt of it now."""
-    answer = await chain.receipt(transaction.hash)
-    if answer is None:
+    receipt = await chain.receipt(transaction.hash)
+    if receipt is None:
         return None
-    _, logged = answer
-    called = set() if transaction.to is None else {transaction.to.lower()}
-    return Effects(transaction, frozenset((called | set(logged)) & set(ours)), creates=transaction.to is None)
+    involved = {log.address.lower() for log in receipt.logs} | {(transaction.to or "").lower()}
+    return Effects(transaction, frozenset(involved & set(ours)), creates=transaction.to is None)
 
 
 async def _block_of_nonce(chain: Chain, address: str, nonce: int, final_block: int) -> int | None:
@@ -70,5 +68,5 @@ async def _block_of_nonce(chain: Chain, address: str, nonce: int, final_block: i
     return high
 
 
-def _with_nonce(transactions: list[OutgoingTransaction], nonce: int) -> OutgoingTransaction | None:
+def _with_nonce(transactions: list[Transaction], nonce: int) -> Transaction | None:
     return next((transaction for transaction in transactions if transaction.nonce == nonce), None)

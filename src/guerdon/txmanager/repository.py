@@ -188,7 +188,7 @@ async def hashes_from(session: ScopedSession, key_id: UUID, nonce: int) -> set[s
     adopted = select(Intent.transaction_hash).where(
         Intent.key_id == key_id, Intent.nonce >= nonce, Intent.transaction_hash.is_not(None)
     )
-    return {value for value in await session.scalars(signed.union(adopted)) if value is not None}
+    return set(await session.scalars(signed.union(adopted)))
 
 
 # ---- moving them ----------------------------------------------------------------------------------------------------

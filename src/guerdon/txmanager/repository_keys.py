@@ -61,7 +61,7 @@ async def our_addresses(session: ScopedSession, network: str) -> set[str]:
     """Lower-case addresses of the contracts and tokens we know on a network."""
     contracts = select(Contract.address).where(Contract.network == network)
     tokens = select(Asset.token_address).where(Asset.network == network, Asset.token_address.is_not(None))
-    return {address.lower() for address in await session.scalars(contracts.union(tokens)) if address is not None}
+    return {address.lower() for address in await session.scalars(contracts.union(tokens))}
 
 
 async def notify(session: ScopedSession, payload: str) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from guerdon.chains.port import Receipt, Transaction
 from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.kit.ids import uuid7
 from guerdon.txmanager import alerts, repository, repository_keys
-from guerdon.txmanager.chain import OutgoingTransaction
 from guerdon.txmanager.context import wake_owners
 from guerdon.txmanager.errors import (
     IntentMismatchError,
@@ -24,7 +24,6 @@ from guerdon.txmanager.errors import (
 )
 from guerdon.txmanager.models import FINISHED, Attempt, HeldBack, Intent, IntentState
 from guerdon.txmanager.repository import IN_FLIGHT
-from guerdon.txmanager.verdicts import Receipt
 from guerdon.txmanager.watching import landed
 
 
@@ -131,7 +130,7 @@ async def kill(session: PlatformSession, intent_id: UUID) -> None:
     await repository_keys.notify(session, str(one.key_id))
 
 
-async def adopt(session: PlatformSession, intent_id: UUID, transaction: OutgoingTransaction, receipt: Receipt) -> None:
+async def adopt(session: PlatformSession, intent_id: UUID, transaction: Transaction, receipt: Receipt) -> None:
     """Take a final transaction that this database did not know for an intent's, by its owner's proof (SAFETY S21).
 
     The proof is the owner's: a batch id in the distributor's log, say. The intent becomes `final`, or `failed` if the

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from guerdon.chains.port import Transaction
 from guerdon.kit.database import Database, PlatformSession, ScopedSession
 from guerdon.kit.ids import uuid7
 from guerdon.txmanager import alerts, outgoing, repository, repository_keys
-from guerdon.txmanager.chain import Chain, OutgoingTransaction
+from guerdon.txmanager.chain import Chain
 from guerdon.txmanager.errors import DeploymentMismatchError, KeyExistsError, KeyNotFoundError, NetworkNotFoundError
 from guerdon.txmanager.models import IntentState, Key, KeyPurpose, Network
 from guerdon.txmanager.signer import SealedKey, Signer
@@ -140,9 +141,7 @@ async def rewrap_keys(session: PlatformSession, signer: Signer) -> int:
     return changed
 
 
-async def unknown_outgoing(
-    database: Database, chain: Chain, key_id: UUID, terms: EngineTerms | None = None
-) -> list[OutgoingTransaction]:
+async def unknown_outgoing(database: Database, chain: Chain, key_id: UUID, terms: EngineTerms | None = None) -> list[Transaction]:
     """What a key sent, final on chain, that this database does not know; in nonce order. Changes nothing.
 
     Their owners import what they recognise (`service.adopt`, payouts by batch id), then an operator resumes the key.

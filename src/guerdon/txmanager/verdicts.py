@@ -6,36 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from guerdon.chains.port import Head, Receipt
 from guerdon.txmanager.models import IntentState
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The head of a block; `base_fee_per_gas` in wei, None on a chain without EIP-1559."""
-
-    number: int
-    hash: str
-    base_fee_per_gas: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """That a transaction is in a block, and what came of it."""
-
-    transaction_hash: str
-    block_number: int
-    block_hash: str
-    succeeded: bool
-    gas_used: int
-    fee_paid_wei: int
-    contract_address: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What one node said at one time."""
 
-    head: Block
+    head: Head
     finalized: int | None
     """Number of the block that the network calls finalized; None where the node could not tell."""
     next_nonce: int

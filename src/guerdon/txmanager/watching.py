@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guerdon.chains.port import Receipt
 from guerdon.kit.database import PlatformSession
 from guerdon.txmanager import alerts, metrics, repository
 from guerdon.txmanager.context import KeyContext, wake_owners
 from guerdon.txmanager.models import Intent, IntentState
 from guerdon.txmanager.repository import InFlight
-from guerdon.txmanager.verdicts import Finding, Form, Observation, Receipt, Standing, Verdict, judge
+from guerdon.txmanager.verdicts import Finding, Form, Observation, Standing, Verdict, judge
 
 MAX_WATCHED = 200
 """Intents in one look, the lowest nonces first: the others come when these are final."""
@@ -109,7 +110,7 @@ def landed(receipt: Receipt | None) -> dict[str, Any]:
         "block_hash": receipt.block_hash,
         "succeeded": receipt.succeeded,
         "gas_used": receipt.gas_used,
-        "fee_paid_wei": receipt.fee_paid_wei,
+        "fee_paid_wei": receipt.fee_paid,
         "contract_address": receipt.contract_address,
     }
 
