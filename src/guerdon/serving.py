@@ -53,7 +53,7 @@ class _Server(uvicorn.Server):
         if self.started:
             self._on_ready()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         # Not uvicorn's: it raises the signal again at the end, and a stop that was asked for is no failure.
         if self._draining.begun:
             self.should_exit = self.force_exit = True

@@ -286,14 +286,15 @@ class LocalChain:
             # After a stall (a suspended laptop) blocks are not caught up on.
             due = max(due + self._block_seconds, loop.time())
             with contextlib.suppress(ChainUnavailableError, RpcError):
-                if empty >= self._idle_after and skipped < self._idle_every - 1 and not await self._has_waiting():
+                if empty >= self._idle_after and skipped < self._idle_every - 1 and not await self.has_waiting():
                     skipped += 1
                     continue
                 skipped = 0
                 _, block = await self._ask([("evm_mine", ()), ("eth_getBlockByNumber", ("latest", False))])
                 empty = 0 if block["transactions"] else empty + 1
 
-    async def _has_waiting(self) -> bool:
+    async def has_waiting(self) -> bool:
+        """Are there transactions that no block has yet?"""
         (status,) = await self._ask([("txpool_status", ())])
         return any(int(number, 16) for number in status.values())
 

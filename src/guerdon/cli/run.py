@@ -60,7 +60,7 @@ def web(
     if role not in set(WebRole):
         raise CommandError(f"there is no role {role}", f"choose one of {', '.join(WebRole)}")
     settings = _connected(load_settings(port=port, host=host, data_dir=data_dir))
-    configure_logging(settings.log_level, settings.effective_log_format)
+    configure_logging(settings.log_level, settings.effective_log_format.value)
     draining = Draining()
     app = create_app(settings, role=WebRole(role), draining=draining)
     with listen(settings.host, settings.port, share_port=share_port) as sock:
@@ -89,7 +89,7 @@ def worker(data_dir: DataDirOption = None) -> None:
     from guerdon.settings import load_settings
 
     settings = _connected(load_settings(data_dir=data_dir))
-    configure_logging(settings.log_level, settings.effective_log_format)
+    configure_logging(settings.log_level, settings.effective_log_format.value)
 
     async def work() -> None:
         stop = asyncio.Event()

@@ -65,9 +65,12 @@ async def replay(shop: Shop, purchases: Iterable[Purchase], on_booked: Callable[
                 await _send(client, shop, group)
                 on_booked(len(group))
 
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(_REQUESTS_AT_ONCE):
-                tasks.create_task(send_groups())
+        senders = [asyncio.create_task(send_groups()) for _ in range(_REQUESTS_AT_ONCE)]
+        try:
+            await asyncio.gather(*senders)
+        finally:
+            for sender in senders:
+                sender.cancel()
 
 
 def _groups(purchases: Iterable[Purchase], size: int) -> Iterator[list[Purchase]]:
@@ -134,7 +137,8 @@ def _refused(answer: Any, sent: Sequence[Purchase]) -> list[Purchase]:
     for purchase, result in zip(sent, results, strict=True):
         if result["success"]:
             if result.get("rewardAmount") != purchase.tokens:
-                message = f"purchase {purchase.row} of {purchase.amount_cents} cents earned {result.get('rewardAmount')}, not {purchase.tokens}"
+                earned = result.get("rewardAmount")
+                message = f"purchase {purchase.row} of {purchase.amount_cents} cents earned {earned}, not {purchase.tokens}"
                 raise ReplayError(message)
         elif result.get("status") in _LATER:
             again.append(purchase)

@@ -12,7 +12,7 @@ from guerdon.kit.database import begin_in_platform
 from guerdon.kit.models import Scope, tables_in
 from guerdon.migrations.run import revisions
 
-assert tables  # imported for the tables that it declares
+assert tables  # noqa: S101 - imported for the tables that it declares
 
 AREA = "database"
 _OLDEST = 15_00_00
@@ -112,10 +112,10 @@ async def _role(connection: driver.RawConnection) -> Finding:
 async def _isolation(connection: driver.RawConnection) -> list[Finding]:
     protected = [name for scope in (Scope.TENANT, Scope.REFERENCE, Scope.PLATFORM, Scope.SECRET) for name in tables_in(scope)]
     open_tables = await repository.unprotected_tables(connection, protected)
-    remedy = "the schema was changed by hand: compare it with a new one (`guerdon migrate` into an empty database), and restore what is missing"
+    remedy = "the schema was changed by hand: compare it with a new one (`guerdon migrate` an empty database), restore what lacks"
     if open_tables:
         return [mend(AREA, "row-level security", f"missing or without protection: {', '.join(open_tables)}", remedy)]
-    # Tried on every tenant table: a transaction that acts for no program sees nothing, and platform scope makes no difference.
+    # Tried on every tenant table: a transaction that acts for no program sees nothing, in platform scope neither.
     seen: list[str] = []
     for begin in ("BEGIN", begin_in_platform()):
         await connection.execute(begin)

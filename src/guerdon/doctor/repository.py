@@ -58,7 +58,8 @@ async def changeable(connection: RawConnection, names: Sequence[str]) -> list[st
         """
         select wanted.name from unnest($1::text[]) wanted(name)
         join pg_class c on c.relname = wanted.name and c.relnamespace = 'public'::regnamespace
-        where has_table_privilege(c.oid, 'update') or has_table_privilege(c.oid, 'delete') or has_table_privilege(c.oid, 'truncate')
+        where has_table_privilege(c.oid, 'update') or has_table_privilege(c.oid, 'delete')
+           or has_table_privilege(c.oid, 'truncate')
         order by 1
         """,
         list(names),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guerdon.app import open_runtime
+from guerdon.chains.anvil_files import Funder
 from guerdon.chains.networks import KNOWN_NETWORKS
 from guerdon.kit.errors import GuerdonError
 from guerdon.local.datadir import LOCAL_NETWORK
@@ -17,19 +18,16 @@ from guerdon.settings import Settings
 from guerdon.txmanager import repository_treasuries
 from guerdon.txmanager.setup import bootstrap_local
 
-# The first account of every anvil: its key is known to everybody, and it has coins on local chains only.
-_FUNDER = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
-
-async def bootstrap(settings: Settings, tell: Callable[[str], None]) -> tuple[str | None, list[tuple[str, str]]]:
-    """The first platform key if it was made now, and what is where on the chain. Needs a worker that runs. Raises `StartError`."""
+async def bootstrap(settings: Settings, funder: Funder, tell: Callable[[str], None]) -> tuple[str | None, list[tuple[str, str]]]:
+    """The first platform key if it was made now, and what is where on the chain. A worker has to run. Raises `StartError`."""
     local = KNOWN_NETWORKS[LOCAL_NETWORK]
     try:
         async with open_runtime(settings) as runtime:
             treasury = await bootstrap_local(
                 runtime,
                 tell,
-                funder_private_key=_FUNDER,
+                funder_private_key=funder.private_key.hex(),
                 chain_id=local.chain_id,
                 block_time_ms=round(settings.block_seconds * 1000),
             )

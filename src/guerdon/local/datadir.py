@@ -1,6 +1,6 @@
-"""The data directory of one machine's installation: where its parts lie, and the lock that lets one `guerdon up` at a time (SAFETY S27).
+"""The data directory of one machine's installation: where its parts lie, and its lock: one `guerdon up` at a time (SAFETY S27).
 
-Whether there is one and who may enter is decided in `settings.ensure_data_dir`; what the database and the chain keep in it is theirs.
+Who may enter it is decided by `settings.ensure_data_dir`; what the database and the chain keep in it is theirs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Child processes that leave no orphan behind: how one is started, told apart from a stranger with the same pid, and stopped.
+"""Child processes that leave no orphan behind: how one is started, told apart from a stranger with its number, and stopped.
 
-Nothing here knows what the processes are for; which there are is in `stack.py`, and when they are started again in `supervisor.py`.
+Nothing here knows what the processes are for; which there are is in `stack.py`, when they start again in `supervisor.py`.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ def die_with_parent(signal_number: int) -> Callable[[], None]:
     Linux only; elsewhere the pid files alone find what is left over.
     """
     parent = os.getpid()
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
     def prepare() -> None:
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal_number)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal_number)
             if os.getppid() != parent:  # it died before the call
                 os._exit(1)
 
@@ -142,7 +142,8 @@ class Child:
                 env={**os.environ, **command.environment},
                 pass_fds=tuple(keep_open),
                 process_group=0,
-                preexec_fn=die_with_parent(command.stop_signal),
+                # It takes no lock that another thread could hold: one call into libc, one comparison.
+                preexec_fn=die_with_parent(command.stop_signal),  # noqa: PLW1509
             )
         identity = identify(process.pid)
         if identity is not None:

@@ -62,7 +62,8 @@ class Screen:
         row.detail = row.detail if detail is None else detail
         row.seconds = seconds
         if self._live is None and state in {RowState.READY, RowState.FAILED}:
-            self.console.print(self._lines([row]))
+            took = "" if seconds is None else f" ({seconds:.1f} s)"
+            self.line(f"{'ready ' if state is RowState.READY else 'failed'} {name:<10}{row.detail}{took}")
 
     def end(self) -> None:
         """The rows are settled: they stay, and lines follow."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from guerdon.chains.anvil import LocalChain, LocalChainError
 from guerdon.kit.postgres import AlreadyRunningError, EmbeddedPostgres, PostgresError
 from guerdon.kit.postgres_host import HostError
 from guerdon.local.processes import Child, Command, PidFile, describe_exit, ended, stop_leftover
@@ -58,13 +59,16 @@ class Program:
 
     @property
     def name(self) -> str:
+        """As it is told to people."""
         return self.command.name
 
     @property
     def pid(self) -> int | None:
+        """Of the process that was started last."""
         return None if self._child is None else self._child.pid
 
     async def start(self) -> None:
+        """See `Service`."""
         await stop_leftover(self._pid_file, self.command.stop_signal, self.command.stop_seconds)
         if self._prepare is not None:
             await self._prepare()
@@ -100,15 +104,18 @@ class Program:
                     await task
 
     async def wait(self) -> str:
+        """See `Service`."""
         if self._child is None:
             return "was never started"
         return describe_exit(await self._child.wait())
 
     async def stop(self) -> None:
+        """See `Service`."""
         if self._child is not None:
             await self._child.stop()
 
     def kill(self) -> None:
+        """See `Service`."""
         if self._child is not None:
             self._child.kill()
 
@@ -128,6 +135,7 @@ class Postgres:
         self._pid: int | None = None
 
     async def start(self) -> None:
+        """See `Service`."""
         try:
             await self._server.start(lambda sentence: self._announce(self.name, sentence))
         except AlreadyRunningError as error:
@@ -139,18 +147,51 @@ class Postgres:
         self._pid = self._server.pid
 
     async def wait(self) -> str:
+        """See `Service`."""
         while self._pid is not None and await self._server.is_alive():
             await ended(self._pid)
         return "ended"
 
     async def stop(self) -> None:
+        """See `Service`."""
         await self._server.stop()
 
     def kill(self) -> None:
+        """See `Service`."""
         # SIGQUIT ends PostgreSQL at once and cleans its shared memory up; SIGKILL would leave that to the next start.
         if self._pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGQUIT)
+
+
+class Chain:
+    """The local EVM chain as a service. Its blocks are made by this process."""
+
+    name = "chain"
+
+    def __init__(self, chain: LocalChain) -> None:
+        self._chain = chain
+
+    async def start(self) -> None:
+        """See `Service`."""
+        # What is left of a run that ended makes no more blocks.
+        await self._chain.stop()
+        try:
+            await self._chain.start()
+        except LocalChainError as error:
+            raise StartError(error.problem, error.remedy) from error
+
+    async def wait(self) -> str:
+        """See `Service`."""
+        return await self._chain.wait()
+
+    async def stop(self) -> None:
+        """See `Service`."""
+        await self._chain.stop()
+
+    def kill(self) -> None:
+        """See `Service`."""
+        self._chain.kill()
 
 
 async def _said_ready(reader: int) -> None:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Final
 
 from pydantic import SecretStr
 
+from guerdon.chains.anvil import LocalChain
+from guerdon.chains.anvil_files import Funder
+from guerdon.chains.port import ChainUnavailableError, RpcError
 from guerdon.kit.postgres import EmbeddedPostgres
-from guerdon.local.chain import LocalChain
-from guerdon.local.datadir import LOCAL_NETWORK, DataDir, free_port, refuse_used_port
+from guerdon.local.datadir import LOCAL_NETWORK, DataDir, free_port
 from guerdon.local.processes import Command
-from guerdon.local.services import Postgres, Program
+from guerdon.local.services import Chain, Postgres, Program
 from guerdon.local.supervisor import Service, StartError, Supervisor
 from guerdon.settings import Settings
 
@@ -31,6 +34,8 @@ ROWS: Final = (DATABASE, CHAIN, WORKER, WEB, CONTRACTS)
 
 _CHAIN_PORT: Final = 8545
 _LOCALHOST: Final = "127.0.0.1"
+_BLOCKS_TO_FINALITY: Final = 2
+_HURRY_SECONDS: Final = 0.2
 
 Tell = Callable[[str, str], None]
 """Told a row's name and a sentence."""
@@ -46,6 +51,7 @@ class Stack:
         self.data = DataDir(settings.data_dir)
         self.supervisor = Supervisor(announce)
         self._announce = announce
+        self._chain: LocalChain | None = None
         self.rpc_url = ""
 
     @property
@@ -80,18 +86,41 @@ class Stack:
         last = self.data.told().get("rpc", "").rpartition(":")[2]
         port = free_port(_LOCALHOST, int(last) if last.isdecimal() else _CHAIN_PORT)
         chain = LocalChain(self.settings.data_dir / CHAIN, port=port, block_seconds=self.settings.block_seconds)
+        await self.supervisor.start(Chain(chain))
         self.rpc_url = chain.url
+        self._chain = chain
         self._set(rpc_urls={**self.settings.rpc_urls, LOCAL_NETWORK: SecretStr(chain.url)})
-        await self.supervisor.start(
-            Program(
-                Command(CHAIN, chain.command(), stop_seconds=20),
-                logs=self.data.logs,
-                run=self.data.run,
-                ready=chain.wait_until_ready,
-                prepare=chain.prepare,
-            )
-        )
         return chain.url
+
+    @property
+    def funder(self) -> Funder:
+        """Who has the local chain's native coin, once it runs."""
+        if self._chain is None:
+            raise StartError("the local chain does not run", "start it first")
+        return self._chain.funder
+
+    @asynccontextmanager
+    async def hurrying(self) -> AsyncGenerator[None]:
+        """Make the local chain's blocks as soon as they are wanted, for as long as nobody but us is waiting for them."""
+        task = asyncio.create_task(self._hurry())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _hurry(self) -> None:
+        # Each block moves the chain's clock on by a second at least, so none is made that nobody needs.
+        wanted = 0
+        while self._chain is not None:
+            with suppress(ChainUnavailableError, RpcError):
+                if await self._chain.has_waiting():
+                    wanted = 1 + _BLOCKS_TO_FINALITY
+                if wanted:
+                    await self._chain.mine()
+                    wanted -= 1
+            await asyncio.sleep(_HURRY_SECONDS)
 
     async def start_web(self) -> float:
         """Start the web process; the seconds it took."""

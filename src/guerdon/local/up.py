@@ -6,12 +6,12 @@ What is started is `stack.py`; what it looks like is `screen.py`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from guerdon import __version__
 from guerdon.local.datadir import refuse_used_port
@@ -104,13 +104,16 @@ async def _start(stack: Stack, screen: Screen, stop_asked: asyncio.Event) -> Sta
 async def _set_up(stack: Stack, screen: Screen) -> tuple[str | None, list[tuple[str, str]]]:
     """Contracts, treasury and the first admin key; what is there already is left as it is."""
     began = time.monotonic()
-    screen.row(CONTRACTS, RowState.STARTING, "loading")
+
+    def tell(sentence: str) -> None:
+        screen.row(CONTRACTS, RowState.STARTING, sentence)
+
+    tell("loading")
     # Heavy, and the other rows shall not wait for it.
-    module = await asyncio.to_thread(__import__, "guerdon.local.bootstrap", fromlist=["bootstrap"])
-    admin_key, addresses = await module.bootstrap(
-        stack.settings, lambda sentence: screen.row(CONTRACTS, RowState.STARTING, sentence)
-    )
-    screen.row(CONTRACTS, RowState.READY, ", ".join(name for name, _ in addresses), time.monotonic() - began)
+    module = await asyncio.to_thread(import_module, "guerdon.local.bootstrap")
+    async with stack.hurrying():
+        admin_key, addresses = await module.bootstrap(stack.settings, stack.funder, tell)
+    screen.row(CONTRACTS, RowState.READY, "token, minter, distributor and treasury are in place", time.monotonic() - began)
     return admin_key, addresses
 
 
@@ -151,8 +154,8 @@ async def _until_asked(start: Awaitable[Started], stop_asked: asyncio.Event) -> 
         await asyncio.gather(starting, asked, return_exceptions=True)
 
 
-@contextlib.contextmanager
-def _signals(stop_asked: asyncio.Event, stack: Stack, screen: Screen):  # type: ignore[no-untyped-def]
+@contextmanager
+def _signals(stop_asked: asyncio.Event, stack: Stack, screen: Screen) -> Generator[None]:
     loop = asyncio.get_running_loop()
 
     def asked() -> None:
