@@ -36,7 +36,7 @@ from guerdon.kit.metrics import Gauges, serve_metrics
 from guerdon.kit.openapi import document
 from guerdon.kit.ratelimit import RateLimiter
 from guerdon.kit.secrets import KeyRing, key_ring
-from guerdon.kit.web import RequestLog, render_errors
+from guerdon.kit.web import BodyLimit, RequestLog, render_errors
 from guerdon.kit.worker import Handler, Worker
 from guerdon.notices import routes as notices
 from guerdon.payouts import jobs as payouts
@@ -190,6 +190,7 @@ def api(role: WebRole = WebRole.ALL) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.role = role
     for router in routers(role):
         app.include_router(router)
     app.include_router(operations.router)
@@ -223,7 +224,7 @@ class Application:
         self._clock = clock
         self._api = api(role)
         self._api.state.draining = draining or NotDraining()
-        self._behind: ASGIApp = RequestLog(self._api)
+        self._behind: ASGIApp = RequestLog(BodyLimit(self._api, settings.max_body_bytes))
         self._front = self._behind
 
     @asynccontextmanager

@@ -90,6 +90,48 @@ class RequestLog:
             structlog.contextvars.unbind_contextvars("request_id")
 
 
+class BodyLimit:
+    """ASGI middleware: answers 413 to a body that is larger than `limit` bytes, told by its length or found while reading."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        refusal = _answer(
+            errors.PayloadTooLargeError(f"A body here has at most {self._limit} bytes."), request_id(request)
+        )
+        length = request.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > self._limit:
+            await refusal(scope, receive, send)
+            return
+        read = 0
+
+        async def receive_counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            # The rest is not read: whoever parses gets an end, and what it answers is replaced below.
+            return {"type": "http.request", "body": b"", "more_body": False} if read > self._limit else message
+
+        refused = False
+
+        async def send_or_refuse(message: Message) -> None:
+            nonlocal refused
+            if read > self._limit and not refused and message["type"] == "http.response.start":
+                refused = True
+                await refusal(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await self._app(scope, receive_counted, send_or_refuse)
+
+
 def _account(scope: Scope, status: int, seconds: float) -> None:
     route = scope.get("route")
     # The template and never the path: a label with ids in it would be a new time series a request.
