@@ -22,20 +22,22 @@ from guerdon.kit.ids import uuid7
 from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.kit.worker import Worker
 from guerdon.ledger import service as ledger
-from guerdon.ledger.models import Delivery, PostingKind
+from guerdon.ledger.models import Delivered, Delivery, PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.ledger.repository import asset_by_symbol
 from guerdon.payouts import jobs as payout_jobs
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
 from guerdon.payouts.terms import PayoutTerms
+from guerdon.payouts.verify import verify_payouts
 from guerdon.programs import funding
 from guerdon.programs.funding import FundingDeps, FundingRequest
 from guerdon.programs.models import Program
-from guerdon.txmanager import service_keys, setup
+from guerdon.txmanager import service_keys, setup, treasuries
 from guerdon.txmanager.engine import KeyEngine
 from guerdon.txmanager.models import Treasury
 from guerdon.txmanager.terms import EngineTerms
+from tests.payouts.moody import MoodyToken
 from tests.support.postgres import Urls
 from tests.txmanager.node import CHAIN_ID, Node
 
@@ -129,6 +131,26 @@ class House:
             await self.fund(program_id, funds)
         return program_id
 
+    async def moody_asset(self, stock: int = 0) -> tuple[UUID, MoodyToken]:
+        """An asset that we may not mint, in a token with moods, and its treasury with a stock of it, which backs what is booked."""
+        token = await MoodyToken.deploy(self.node)
+        asset = await setup.create_asset(
+            setup.deployment_deps(self), setup.NewAsset(f"M{uuid7().hex[-6:]}", NETWORK, token.address, Delivered.AUTOMATIC, 1)
+        )
+        async with self.database.platform() as session:
+            treasury = await treasuries.create_treasury(session, self.ring, asset, now=self.clock.now())
+        await self.node.fund(treasury.address, 10**20)
+        if stock:
+            await token.mint(treasury.address, stock)
+        return asset.id, token
+
+    async def stocked_program(self, asset_id: UUID, points: int) -> UUID:
+        """A program with points of an asset that we may not mint, booked as a deposit would be: the test minted its backing."""
+        program_id = await self.program(asset_id=asset_id)
+        async with self.database.program(program_id) as session:
+            await ledger.post(session, program_id, [Movement(PostingKind.FUND, uuid7(), asset_id, points)], self.clock.now())
+        return program_id
+
     async def fund(self, program_id: UUID, points: int) -> None:
         async with self.database.platform() as session:
             asked = await funding.request_funding(session, FundingRequest(program_id, points), self.clock.now())
@@ -164,11 +186,10 @@ class House:
             await jobs.wake(session, Work.RESERVE, program_id)
         return ids
 
-    async def treasury(self) -> Treasury:
+    async def treasury(self, asset_id: UUID | None = None) -> Treasury:
+        treasury_id = await self.value("select id from treasuries where asset_id = $1", asset_id or self.asset_id)
         async with self.database.platform() as session:
-            return await session.get_one(
-                Treasury, await self.value("select id from treasuries where asset_id = $1", self.asset_id), populate_existing=True
-            )
+            return await session.get_one(Treasury, treasury_id, populate_existing=True)
 
     async def value(self, query: str, *arguments: object) -> Any:
         """One value, seen past every tenant's wall."""
@@ -206,6 +227,19 @@ class House:
             "eth_call", {"to": token or self.token, "data": f"0x{contracts.balance_of_call(address).hex()}"}, "latest"
         )
         return int(answer, 16)
+
+    async def transfers(self, token: str | None = None) -> list[tuple[str, int]]:
+        """Every transfer out of a treasury that the chain has, as (recipient, amount)."""
+        topics = [contracts.TRANSFER_TOPIC]
+        logs = await self.node.rpc(
+            "eth_getLogs", {"address": token or self.token, "topics": topics, "fromBlock": "0x0", "toBlock": "latest"}
+        )
+        senders = {row["address"].lower() for row in await self.owner.fetch("select address from treasuries")}
+        return [(f"0x{log['topics'][2][-40:]}", int(log["data"], 16)) for log in logs if f"0x{log['topics'][1][-40:]}" in senders]
+
+    async def findings(self) -> list[object]:
+        """What is wrong between books and chain."""
+        return [*await verify_payouts(self.deps)]
 
     async def wallets_of(self, program_id: UUID) -> dict[str, int]:
         """What each wallet of a program should hold when everything is delivered."""
