@@ -35,7 +35,6 @@ from guerdon.programs.models import Program
 from guerdon.programs.security_keys import SigningKey, signing_keys
 
 FRESH_SECONDS: Final = 0.5
-"""For how long nothing is asked again."""
 MAX_PROGRAMS: Final = 2_000
 MAX_STRANGERS: Final = 5_000
 """Brand ids, hosts and tokens that nobody knows, kept for as long so that asking for them costs little."""
@@ -69,8 +68,9 @@ class KnownProgram:
 class _Cache(Generic[Key, Value]):
     """The newest `limit` answers; each is made once at a time and counts as fresh for a while."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, fresh_seconds: float) -> None:
         self._limit = limit
+        self._fresh_seconds = fresh_seconds
         self._entries: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
         self._making: dict[Key, asyncio.Task[Value]] = {}
 
@@ -98,7 +98,7 @@ class _Cache(Generic[Key, Value]):
 
     async def _make(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
         # Fresh from before it was asked: what changes while the answer is on its way is then not missed.
-        until = time.monotonic() + FRESH_SECONDS
+        until = time.monotonic() + self._fresh_seconds
         value = await make()
         self._entries[key] = (until, value)
         self._entries.move_to_end(key)
@@ -117,15 +117,16 @@ class _Cache(Generic[Key, Value]):
 class Directory:
     """Programs by brand id and id, admin keys, whether a host is anybody's domain. Bounded, and never long out of date."""
 
-    def __init__(self, database: Database, ring: KeyRing, clock: Clock) -> None:
+    def __init__(self, database: Database, ring: KeyRing, clock: Clock, *, fresh_seconds: float = FRESH_SECONDS) -> None:
+        """`fresh_seconds` is for how long nothing is asked again, unless a change is told."""
         self._database = database
         self._ring = ring
         self._clock = clock
-        self._ids = _Cache[str, UUID | None](MAX_STRANGERS)
-        self._programs = _Cache[UUID, KnownProgram | None](MAX_PROGRAMS)
-        self._only = _Cache[None, UUID | None](1)
-        self._operators = _Cache[bytes, Operator | None](MAX_STRANGERS)
-        self._hosts = _Cache[str, bool](MAX_STRANGERS)
+        self._ids = _Cache[str, UUID | None](MAX_STRANGERS, fresh_seconds)
+        self._programs = _Cache[UUID, KnownProgram | None](MAX_PROGRAMS, fresh_seconds)
+        self._only = _Cache[None, UUID | None](1, fresh_seconds)
+        self._operators = _Cache[bytes, Operator | None](MAX_STRANGERS, fresh_seconds)
+        self._hosts = _Cache[str, bool](MAX_STRANGERS, fresh_seconds)
 
     async def by_brand_id(self, brand_id: str) -> KnownProgram | None:
         """The program of a brand id in lower case."""
