@@ -28,6 +28,7 @@ _PATIENCE_SECONDS = 120
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _LATER = frozenset({429, 502, 503, 504})
+_LATER_CODES = frozenset({"UNAVAILABLE", "DATABASE_UNAVAILABLE", "BOOKING_FAILED", "RATE_LIMITED"})
 
 
 class ReplayError(Exception):
@@ -140,7 +141,7 @@ def _refused(answer: Any, sent: Sequence[Purchase]) -> list[Purchase]:
                 earned = result.get("rewardAmount")
                 message = f"purchase {purchase.row} of {purchase.amount_cents} cents earned {earned}, not {purchase.tokens}"
                 raise ReplayError(message)
-        elif result.get("status") in _LATER:
+        elif result.get("code") in _LATER_CODES:
             again.append(purchase)
         else:
             message = f"purchase {purchase.row} was refused: {result}"

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,14 @@ class DataDir:
         """Make the folders; only their owner may read them."""
         for folder in (self.logs, self.run):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        """Delete the folder and everything of it, once nothing runs."""
+        # Where PostgreSQL's user may not enter it, the cluster is elsewhere.
+        location = self.path / "postgres" / "location"
+        if location.exists():
+            shutil.rmtree(location.read_text(encoding="utf-8").strip(), ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Generator[None]:

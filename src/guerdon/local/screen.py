@@ -6,6 +6,7 @@ On a terminal the rows are drawn in place; in a pipe or a log each is one line o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -84,6 +85,13 @@ class Screen:
             took = "" if row.seconds is None else f" [dim]({row.seconds:.1f} s)[/]"
             table.add_row(mark, f"[bold]{escape(row.name)}[/]", f"{escape(row.detail)}{took}")
         return table
+
+    def working(self, sentence: str) -> AbstractContextManager[object]:
+        """Say what is being waited for, for the time of a block."""
+        if self.console.is_terminal:
+            return self.console.status(f"[dim]{escape(sentence)}[/]")
+        self.line(sentence)
+        return nullcontext()
 
     def line(self, sentence: str = "", *, style: str = "") -> None:
         """One line as it is."""

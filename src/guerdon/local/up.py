@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any, TypeVar
 
 from guerdon import __version__
 from guerdon.local.datadir import refuse_used_port
@@ -19,6 +20,8 @@ from guerdon.local.screen import RowState, Screen
 from guerdon.local.stack import CHAIN, CONTRACTS, DATABASE, ROWS, WEB, WORKER, Stack
 from guerdon.local.supervisor import StartError
 from guerdon.settings import Settings, ensure_data_dir
+
+Result = TypeVar("Result")
 
 _STOP_SECONDS = 60
 """However long each part may take by itself, stopping takes no longer than this before the rest is killed."""
@@ -43,7 +46,7 @@ def run_up(settings: Settings) -> int:
         screen = Screen()
         try:
             async with everything(settings, screen) as started:
-                _show(started)
+                show(started)
                 await started.stop_asked.wait()
                 screen.line()
                 screen.line(
@@ -70,7 +73,7 @@ async def everything(settings: Settings, screen: Screen) -> AsyncGenerator[Start
         with _signals(stop_asked, stack, screen):
             screen.begin(f"Guerdon {__version__}  ·  {settings.data_dir}", ROWS)
             try:
-                started = await _until_asked(_start(stack, screen, stop_asked), stop_asked)
+                started = await until_asked(_start(stack, screen, stop_asked), stop_asked)
                 screen.end()
                 if started is not None:
                     yield started
@@ -139,19 +142,19 @@ async def _all(*tasks: asyncio.Task[object]) -> None:
         raise
 
 
-async def _until_asked(start: Awaitable[Started], stop_asked: asyncio.Event) -> Started | None:
-    """What was started, or None if somebody asked to stop before."""
-    starting = asyncio.ensure_future(start)
+async def until_asked(work: Coroutine[Any, Any, Result], stop_asked: asyncio.Event) -> Result | None:
+    """What `work` returns, or None if somebody asked to stop before: then it is given up."""
+    working = asyncio.create_task(work)
     asked = asyncio.create_task(stop_asked.wait())
     try:
-        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            return starting.result()
+        await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
         return None
     finally:
-        for task in (starting, asked):
+        for task in (working, asked):
             task.cancel()
-        await asyncio.gather(starting, asked, return_exceptions=True)
+        await asyncio.gather(working, asked, return_exceptions=True)
 
 
 @contextmanager
@@ -183,7 +186,8 @@ async def _stop(stack: Stack, screen: Screen) -> None:
         stack.supervisor.kill()
 
 
-def _show(started: Started) -> None:
+def show(started: Started) -> None:
+    """What runs where, and what to do next."""
     screen, stack = started.screen, started.stack
     settings = stack.settings
     screen.fields(
