@@ -24,7 +24,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from guerdon import __version__, operations, verification
 from guerdon.accounts.master_secret import open_wallets
 from guerdon.accounts.wallets import BuiltInWallets
+from guerdon.activity import openapi as events_openapi
+from guerdon.activity import routes as events
 from guerdon.activity import routes_admin as events_admin
+from guerdon.activity import routes_reversals as reversals
 from guerdon.activity.events_api import open_events_api
 from guerdon.connections import ChainClients
 from guerdon.earning import routes as earning
@@ -172,11 +175,14 @@ def routers(role: WebRole) -> list[APIRouter]:
         notices.router,
         verification.router,
     ]
+    handler = [events.router, reversals.router]
     match role:
-        case WebRole.ALL | WebRole.ADMIN:
-            return administration
+        case WebRole.ALL:
+            return [*handler, *administration]
         case WebRole.EVENTS:
-            return []
+            return handler
+        case WebRole.ADMIN:
+            return administration
 
 
 def api(role: WebRole = WebRole.ALL) -> FastAPI:
@@ -189,6 +195,7 @@ def api(role: WebRole = WebRole.ALL) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.role = role
     for router in routers(role):
@@ -210,7 +217,7 @@ def api(role: WebRole = WebRole.ALL) -> FastAPI:
 
 def openapi_document(role: WebRole = WebRole.ALL) -> dict[str, Any]:
     """The OpenAPI document of a role; starts and connects to nothing."""
-    return document(api(role))
+    return document(api(role), [] if role is WebRole.ADMIN else [events_openapi.part()])
 
 
 class Application:
@@ -242,9 +249,9 @@ class Application:
                 wallets=runtime.wallets,
                 limiter=runtime.limiter,
                 clock=runtime.clock,
-            ) as events:
-                self._api.state.events = events
-                self._front = events.front(self._behind)
+            ) as opened:
+                self._api.state.events = opened
+                self._front = opened.front(self._behind)
                 yield runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -99,10 +99,7 @@ async def test_twenty_at_once_with_one_key_happen_once(
     program = await api.program(domains=["old.example.com"])
     where = path.replace("{brand}", program["brandId"])
     answers = await asyncio.gather(
-        *(
-            api.platform(method, where, body, Idempotency_Key="k", X_Loyalteez_Brand_Id=program["brandId"])
-            for _ in range(20)
-        )
+        *(api.platform(method, where, body, Idempotency_Key="k", X_Loyalteez_Brand_Id=program["brandId"]) for _ in range(20))
     )
     assert {answer.status_code for answer in answers} <= {200, 201, 204}, answers[0].text
     assert len({answer.text for answer in answers}) == 1

@@ -112,7 +112,9 @@ async def everything_of(owner: driver.RawConnection, program_id: str) -> str:
     for table in TABLES:
         columns = await owner.fetch("select column_name from information_schema.columns where table_name = $1", table)
         has_program = "program_id" in {column["column_name"] for column in columns}
-        where = f"where program_id = '{program_id}'" if has_program else f"where id = '{program_id}'" if table == "programs" else ""
+        where = (
+            f"where program_id = '{program_id}'" if has_program else f"where id = '{program_id}'" if table == "programs" else ""
+        )
         found[table] = [dict(row) for row in await owner.fetch(f"select * from {table} {where} order by 1, 2")]
     return json.dumps(found, default=str, sort_keys=True)
 
@@ -148,7 +150,7 @@ async def test_s2_s3_a_foreign_programs_rows_are_invisible_and_untouched(
 
 @pytest.mark.parametrize(("method", "path"), admin_operations())
 async def test_nothing_is_administered_without_a_key(api: Running, method: str, path: str) -> None:
-    foreign = {name: "01a1fdef-b400-751e-9289-d658a22ff1c0" for name in ("security_key", "event_id", "alert_id", "admin_key")}
+    foreign = dict.fromkeys(("security_key", "event_id", "alert_id", "admin_key"), "01a1fdef-b400-751e-9289-d658a22ff1c0")
     foreign |= {"event_type": "purchase", "domain": "a.example.com"}
     where = filled(path, foreign, "0x" + "1" * 40)
     answer = await Caller(api.client)(method.upper(), where, BODIES.get((method, path)))
@@ -179,7 +181,9 @@ async def test_the_program_of_a_request_is_the_keys_then_the_named_then_the_only
     assert (two.status_code, two.json()["code"]) == (400, "PROGRAM_MISMATCH")
     unknown = await api.platform("GET", "/api/admin/rules", X_Loyalteez_Brand_Id="0x" + "9" * 40)
     assert (unknown.status_code, unknown.json()["code"]) == (404, "PROGRAM_NOT_FOUND")
-    assert (await own("GET", "/api/admin/rules", X_Loyalteez_Brand_Id=only["brandId"].upper().replace("0X", "0x"))).status_code == 200
+    assert (
+        await own("GET", "/api/admin/rules", X_Loyalteez_Brand_Id=only["brandId"].upper().replace("0X", "0x"))
+    ).status_code == 200
 
 
 async def test_a_program_lists_itself_alone(api: Running) -> None:

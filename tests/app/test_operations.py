@@ -32,7 +32,16 @@ async def test_errors_have_one_form_whoever_finds_them(api: Running) -> None:
     assert_is_error(await api.client.get("/api/admin/programs/"), 404, "NOT_FOUND")
     assert_is_error(await api.client.put("/live"), 405, "METHOD_NOT_ALLOWED")
     assert_is_error(await api.client.get("/api/admin/programs"), 401, "INVALID_ADMIN_KEY")
-    for body in (b"{", b"", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"name": 1e400}', b'{"name": ' + b"[" * 20_000 + b"]" * 20_000 + b"}"):
+    for body in (
+        b"{",
+        b"",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b'{"name": 1e400}',
+        b'{"name": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    ):
         assert_is_error(await api.client.post("/api/admin/programs", content=body, headers=bearer), 400, "INVALID_REQUEST")
     big = b'{"name": "' + b"x" * 1_000_001 + b'"}'
     assert_is_error(await api.client.post("/api/admin/programs", content=big, headers=bearer), 413, "PAYLOAD_TOO_LARGE")
@@ -124,9 +133,7 @@ async def test_metrics_count_answers_by_route_and_show_what_waits(api: Running) 
 
     await api.program()
     async with api.runtime.database.platform() as session:
-        await outbox.raise_alert(
-            session, "k", "k", severity=outbox.Severity.CRITICAL, message="m", remedy="r"
-        )
+        await outbox.raise_alert(session, "k", "k", severity=outbox.Severity.CRITICAL, message="m", remedy="r")
     text = (await api.client.get("/metrics")).text
     assert 'route="/api/admin/programs",status="201"' in text
     assert 'guerdon_alerts{severity="critical"} 1.0' in text
@@ -156,6 +163,8 @@ async def test_the_document_that_is_served_is_the_one_that_is_printed(api: Runni
     assert served == json.loads(json.dumps(openapi_document()))
     assert "422" not in json.dumps(served)
     assert "HTTPValidationError" not in json.dumps(served)
+    names = [operation["operationId"] for operations in served["paths"].values() for operation in operations.values()]
+    assert len(names) == len(set(names))
     for path, operations in served["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], (path, method)

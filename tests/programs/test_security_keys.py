@@ -87,9 +87,7 @@ async def test_a_ciphertext_moved_to_another_program_does_not_open(database: Dat
         from guerdon.programs.models import Program
 
         for number, program_id in enumerate((one, other), 1):
-            session.add(
-                Program(id=program_id, brand_id=f"0x{number:040x}", name="x", asset_id=asset.id, created_at=START)
-            )
+            session.add(Program(id=program_id, brand_id=f"0x{number:040x}", name="x", asset_id=asset.id, created_at=START))
     async with database.program(one) as session:
         key = await add_security_key(session, ring, one, START)
         from guerdon.programs.models import ProgramKey

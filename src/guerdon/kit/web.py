@@ -103,9 +103,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        refusal = _answer(
-            errors.PayloadTooLargeError(f"A body here has at most {self._limit} bytes."), request_id(request)
-        )
+        refusal = _answer(errors.PayloadTooLargeError(f"A body here has at most {self._limit} bytes."), request_id(request))
         length = request.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self._limit:
             await refusal(scope, receive, send)
