@@ -205,7 +205,7 @@ async def a_house(
 
 async def count(owner: RawConnection, table: str, program_id: UUID) -> int:
     """Rows of a program, seen from behind."""
-    found: int = await owner.fetchval(f"select count(*) from {table} where program_id = $1", program_id)  # noqa: S608
+    found: int = await owner.fetchval(f"select count(*) from {table} where program_id = $1", program_id)
     return found
 
 

@@ -68,7 +68,9 @@ async def test_the_brand_id_is_signed_as_it_was_written(database: Database) -> N
         {"X-Loyalteez-Brand-Id": "0x" + "0" * 40},
     ],
 )
-async def test_a_wrong_signature_is_401_and_never_passed_over(database: Database, owner: RawConnection, change: dict[str, str]) -> None:
+async def test_a_wrong_signature_is_401_and_never_passed_over(
+    database: Database, owner: RawConnection, change: dict[str, str]
+) -> None:
     async with a_house(database) as house:
         await house.set_program(unsigned_reports=True)
         # Each would be accepted as a report of a page, if the proof that is offered did not count first.
@@ -88,7 +90,12 @@ async def test_another_body_or_key_does_not_fit_the_signature(database: Database
 
 @pytest.mark.parametrize(
     ("age", "expected"),
-    [(timedelta(minutes=5), 200), (timedelta(minutes=5, milliseconds=1), 401), (timedelta(minutes=-5), 200), (timedelta(minutes=-6), 401)],
+    [
+        (timedelta(minutes=5), 200),
+        (timedelta(minutes=5, milliseconds=1), 401),
+        (timedelta(minutes=-5), 200),
+        (timedelta(minutes=-6), 401),
+    ],
 )
 async def test_a_signature_is_good_for_five_minutes_either_way(database: Database, age: timedelta, expected: int) -> None:
     clock = FixedClock(NOW)
@@ -168,7 +175,9 @@ async def test_s08_what_servers_may_report_is_closed_to_browsers(database: Datab
         assert code(await house.browse(an_event())) == (403, "NOT_OPEN_TO_BROWSERS")
 
 
-async def test_an_existing_bot_reports_unsigned_only_where_the_program_allows_it(database: Database, owner: RawConnection) -> None:
+async def test_an_existing_bot_reports_unsigned_only_where_the_program_allows_it(
+    database: Database, owner: RawConnection
+) -> None:
     async with a_house(database, domains=("shop.example.com", "telegram")) as house:
 
         async def report(person: str, **fields: Any) -> httpx.Response:
@@ -177,7 +186,11 @@ async def test_an_existing_bot_reports_unsigned_only_where_the_program_allows_it
         assert code(await report("ann", domain="shop.example.com")) == (401, "PROOF_REQUIRED")
         await house.set_program(unsigned_reports=True)
         house.api.reception.directory._changed("")
-        assert await trust_of(owner, await report("ann", domain="Shop.example.com.")) == ("browser", "shop.example.com", "198.51.100.7")
+        assert await trust_of(owner, await report("ann", domain="Shop.example.com.")) == (
+            "browser",
+            "shop.example.com",
+            "198.51.100.7",
+        )
         assert (await trust_of(owner, await report("bob", domain="telegram")))[1] == "telegram"
         assert (await trust_of(owner, await report("cid", sourceUrl="https://shop.example.com/x")))[1] == "shop.example.com"
         # The domain that is named counts, not whichever fits.
@@ -199,7 +212,9 @@ async def test_an_operator_reports_with_an_admin_key(database: Database, owner: 
         _, platform = await an_admin_key(database, None)
 
         async def report(token: str, person: str, **fields: Any) -> httpx.Response:
-            return await house.client.post(MANUAL, json={**an_event(person), **fields}, headers={"Authorization": f"Bearer {token}"})
+            return await house.client.post(
+                MANUAL, json={**an_event(person), **fields}, headers={"Authorization": f"Bearer {token}"}
+            )
 
         assert (await trust_of(owner, await report(own, "ann")))[0] == "operator"
         assert (await report(own, "bob", brandId=house.brand_id)).status_code == 200

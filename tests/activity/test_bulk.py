@@ -168,7 +168,9 @@ async def test_a_bulk_may_hold_events_of_several_programs(database: Database, ow
 async def test_a_wrong_signature_refuses_the_whole_bulk(database: Database) -> None:
     async with a_house(database) as house:
         body = json.dumps({"events": [an_event()]}).encode()
-        response = await house.client.post(BULK, content=body, headers={**house.signature(body), "X-Loyalteez-Signature": "0" * 64})
+        response = await house.client.post(
+            BULK, content=body, headers={**house.signature(body), "X-Loyalteez-Signature": "0" * 64}
+        )
         assert code(response) == (401, "INVALID_SIGNATURE")
 
 

@@ -61,7 +61,9 @@ async def test_s12_a_key_in_the_body_is_the_same_as_one_in_the_header(database: 
 @pytest.mark.parametrize(
     "change", [{"eventType": "visit"}, {"userEmail": "bob@example.org"}, {"metadata": {"a": 2}}, {"channel_id": "c"}]
 )
-async def test_s12_another_body_under_the_same_key_is_409(database: Database, owner: RawConnection, change: dict[str, object]) -> None:
+async def test_s12_another_body_under_the_same_key_is_409(
+    database: Database, owner: RawConnection, change: dict[str, object]
+) -> None:
     async with a_house(database) as house:
         event = an_event(metadata={"a": 1})
         await house.send(event, Idempotency_Key="k")
@@ -163,7 +165,9 @@ async def test_s11_the_signature_of_a_refused_report_is_not_spent(database: Data
 
 @pytest.mark.parametrize("keyed", [False, True])
 @pytest.mark.parametrize("bulk_first", [False, True])
-async def test_s11_a_signature_on_another_path_is_401(database: Database, owner: RawConnection, keyed: bool, bulk_first: bool) -> None:
+async def test_s11_a_signature_on_another_path_is_401(
+    database: Database, owner: RawConnection, keyed: bool, bulk_first: bool
+) -> None:
     async with a_house(database) as house:
         # One line of NDJSON is the body of a single event as well.
         body = json.dumps(an_event(**({"idempotencyKey": "k"} if keyed else {}))).encode()

@@ -18,7 +18,17 @@ from tests.activity.house import BULK, MANUAL, ORIGIN, WALLETS, House, a_house, 
 
 pytestmark = pytest.mark.every_database
 
-TRACES = ("events", "event_keys", "accruals", "postings", "claim_counters", "cap_counters", "accounts", "identities", "deliveries")
+TRACES = (
+    "events",
+    "event_keys",
+    "accruals",
+    "postings",
+    "claim_counters",
+    "cap_counters",
+    "accounts",
+    "identities",
+    "deliveries",
+)
 
 
 async def traces(owner: RawConnection, house: House) -> dict[str, int]:
@@ -31,7 +41,9 @@ def code(response: httpx.Response) -> tuple[int, str]:
 
 async def test_a_rewarded_event_is_booked_answered_and_waits_for_delivery(database: Database, owner: RawConnection) -> None:
     async with a_house(database, funds=100) as house:
-        response = await house.send(an_event(metadata={"order_id": "A-1"}, sourceUrl="https://shop.example.com/x", channel_id="c"))
+        response = await house.send(
+            an_event(metadata={"order_id": "A-1"}, sourceUrl="https://shop.example.com/x", channel_id="c")
+        )
         answer = response.json()
         assert response.status_code == 200
         assert answer == {
@@ -62,7 +74,9 @@ async def test_a_rewarded_event_is_booked_answered_and_waits_for_delivery(databa
         work = await owner.fetchrow("select kind, due_at from work where program_id = $1", house.program_id)
         assert work is not None
         assert (work["kind"], work["due_at"] is not None) == ("payouts.reserve", True)
-        told = await owner.fetchval("select payload from outbox where program_id = $1 and kind = 'events.accepted'", house.program_id)
+        told = await owner.fetchval(
+            "select payload from outbox where program_id = $1 and kind = 'events.accepted'", house.program_id
+        )
         assert json.loads(told) == {"events": 1, "points": 10}
         await house.check_books()
 
@@ -134,7 +148,9 @@ async def test_s05_a_reported_wallet_is_a_hint_and_never_where_tokens_go(databas
     async with a_house(database) as house:
 
         async def stored() -> tuple[str, str | None]:
-            row = await owner.fetchrow("select wallet_address, reported_wallet from accounts where program_id = $1", house.program_id)
+            row = await owner.fetchrow(
+                "select wallet_address, reported_wallet from accounts where program_id = $1", house.program_id
+            )
             assert row is not None
             return row["wallet_address"], row["reported_wallet"]
 
@@ -213,9 +229,7 @@ async def test_claims_are_limited_per_user_and_in_total(database: Database) -> N
     async with a_house(database) as house:
         await house.add_rule("twice", max_claims_per_user=2, max_claims_total=3)
         people = ["ann", "ann", "ann", "bob", "cid"]
-        answers = [
-            await house.send(an_event(person, "twice"), Idempotency_Key=str(index)) for index, person in enumerate(people)
-        ]
+        answers = [await house.send(an_event(person, "twice"), Idempotency_Key=str(index)) for index, person in enumerate(people)]
         assert [answer.status_code for answer in answers] == [200, 200, 429, 200, 429]
         assert {answer.json()["code"] for answer in answers if answer.status_code == 429} == {"CLAIM_LIMIT_REACHED"}
 
@@ -289,7 +303,9 @@ async def test_a_body_that_never_ends_is_refused_early(database: Database, chunk
 async def test_text_plain_is_accepted_as_json_and_anything_else_is_not(database: Database) -> None:
     async with a_house(database) as house:
         body = json.dumps({"brandId": house.brand_id, **an_event(event_type="visit")}).encode()
-        beacon = await house.client.post(MANUAL, content=body, headers={"Origin": ORIGIN, "Content-Type": "text/plain;charset=UTF-8"})
+        beacon = await house.client.post(
+            MANUAL, content=body, headers={"Origin": ORIGIN, "Content-Type": "text/plain;charset=UTF-8"}
+        )
         assert beacon.status_code == 200
         other = await house.client.post(MANUAL, content=body, headers={"Origin": ORIGIN, "Content-Type": "application/xml"})
         assert code(other) == (415, "UNSUPPORTED_MEDIA_TYPE")
