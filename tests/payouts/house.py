@@ -60,6 +60,7 @@ class House:
     node: Node
     rpc: EvmClient
     ring: KeyRing
+    master: MasterKey
     deployment_id: UUID
     clock: Clock
     terms: PayoutTerms = QUICK
@@ -272,11 +273,12 @@ def a_wallet() -> str:
 
 @asynccontextmanager
 async def a_house(database: Database, urls: Urls, owner: driver.RawConnection, node: Node) -> AsyncGenerator[House]:
-    ring, deployment_id = KeyRing(MasterKey.generate()), uuid7()
+    master, deployment_id = MasterKey.generate(), uuid7()
+    ring = KeyRing(master)
     async with database.platform() as session:
         await service_keys.name_deployment(session, deployment_id)
     rpc = EvmClient(node.url)
     try:
-        yield House(database, urls, owner, node, rpc, ring, deployment_id, SystemClock())
+        yield House(database, urls, owner, node, rpc, ring, master, deployment_id, SystemClock())
     finally:
         await rpc.aclose()

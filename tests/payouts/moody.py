@@ -13,9 +13,12 @@ from pathlib import Path
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from tests.txmanager.node import FAUCET, Node
+from tests.txmanager.node import Node
 
 _CONTRACTS = Path(__file__).parents[2] / "contracts"
+
+OUTSIDER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+"""The second of the node's own accounts: the first one's key is the deployer's."""
 
 
 class Mood(IntEnum):
@@ -39,7 +42,7 @@ def creation_code() -> str:
     }
     done = subprocess.run(
         [_CONTRACTS / "solc"], input=json.dumps(wanted), capture_output=True, text=True, check=True, cwd=_CONTRACTS
-    )  # noqa: S603
+    )
     return "0x" + json.loads(done.stdout)["contracts"]["MoodyToken.sol"]["MoodyToken"]["evm"]["bytecode"]["object"]
 
 
@@ -51,7 +54,7 @@ class MoodyToken:
     @classmethod
     async def deploy(cls, node: Node) -> MoodyToken:
         code = await asyncio.to_thread(creation_code)
-        receipt = await _sent(node, {"from": FAUCET, "data": code, "gas": hex(5_000_000)})
+        receipt = await _sent(node, {"from": OUTSIDER, "data": code, "gas": hex(5_000_000)})
         return cls(node, receipt["contractAddress"])
 
     async def mint(self, to: str, amount: int) -> str:
@@ -65,9 +68,17 @@ class MoodyToken:
     async def pause(self, paused: bool = True) -> None:
         await self._call("setPaused(bool)", ("bool",), paused)
 
+    async def seize(self, owner: str, recipient: str, amount: int) -> None:
+        """Take tokens from somebody, as if they had been sent."""
+        await self._call("seize(address,address,uint256)", ("address", "address", "uint256"), owner, recipient, amount)
+
+    async def forget(self, owner: str, spender: str) -> None:
+        """Take an allowance away."""
+        await self._call("forget(address,address)", ("address", "address"), owner, spender)
+
     async def _call(self, signature: str, types: tuple[str, ...], *arguments: object) -> str:
         data = keccak(signature.encode())[:4] + encode(types, arguments)
-        receipt = await _sent(self.node, {"from": FAUCET, "to": self.address, "data": f"0x{data.hex()}", "gas": hex(300_000)})
+        receipt = await _sent(self.node, {"from": OUTSIDER, "to": self.address, "data": f"0x{data.hex()}", "gas": hex(300_000)})
         return receipt["transactionHash"]
 
 

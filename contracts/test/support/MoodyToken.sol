@@ -37,6 +37,16 @@ contract MoodyToken {
         paused = paused_;
     }
 
+    function seize(address from, address to, uint256 amount) external {
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+        emit Transfer(from, to, amount);
+    }
+
+    function forget(address owner, address spender) external {
+        allowance[owner][spender] = 0;
+    }
+
     function approve(address spender, uint256 amount) external returns (bool) {
         allowance[msg.sender][spender] = amount;
         emit Approval(msg.sender, spender, amount);
