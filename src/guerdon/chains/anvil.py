@@ -17,7 +17,9 @@ from pathlib import Path
 from time import time
 from typing import Any, Final, Self
 
-from guerdon.chains.anvil_files import ChainFolder, Funder, Identity, new_gas_limit
+import msgspec
+
+from guerdon.chains.anvil_files import ChainFolder, Funder, Identity, new_identity
 from guerdon.chains.anvil_process import LocalChainError, die_with_parent, find_anvil, free_port, stop_leftover
 from guerdon.chains.evm import EvmClient
 from guerdon.chains.networks import LOCAL_CHAIN_ID
@@ -25,6 +27,7 @@ from guerdon.chains.port import ChainUnavailableError, RpcError
 
 FUNDS_WEI: Final = 10**27
 """What the funder has: a thousand million coins."""
+_HARDFORK: Final = "osaka"
 _STATES_KEPT: Final = 64
 """Blocks back from the head at which balances and calls can be asked."""
 _BLOCKS_TO_FINALITY: Final = 2
@@ -51,10 +54,12 @@ class LocalChain:
         anvil: Path | None = None,
         chain_id: int = LOCAL_CHAIN_ID,
         block_seconds: float = 2,
+        idle_after_seconds: float = 60,
         idle_block_seconds: float = 10,
     ) -> None:
-        """With port 0 any free one is taken. After a minute without transactions blocks are `idle_block_seconds` apart, so that
-        an idle chain does not fill the disk.
+        """With port 0 any free one is taken. After `idle_after_seconds` without transactions blocks are `idle_block_seconds`
+        apart, so that an idle chain does not fill the disk. Blocks of less than a second are for tests: then a kill can lose
+        final ones.
         """
         self._folder = ChainFolder(folder)
         self._wanted_port = port
@@ -62,7 +67,7 @@ class LocalChain:
         self._anvil = anvil
         self._chain_id = chain_id
         self._block_seconds = block_seconds
-        self._idle_after = max(1, round(60 / block_seconds))
+        self._idle_after = max(1, round(idle_after_seconds / block_seconds))
         self._idle_every = max(1, round(idle_block_seconds / block_seconds))
         self._process: asyncio.subprocess.Process | None = None
         self._client: EvmClient | None = None
@@ -107,13 +112,14 @@ class LocalChain:
         if leftover is not None:
             await stop_leftover(leftover, str(self._folder.state), _STOP_SECONDS)
             self._folder.forget_pid()
-        identity = await self._prepare()
-        gas_limit = new_gas_limit() if identity is None else identity.gas_limit
+        known = await self._prepare()
         try:
-            await self._launch(gas_limit, new=identity is None)
-            if identity is None:
-                return await self._begin(gas_limit)
-            await self._go_on(identity)
+            planned = known or new_identity(self._chain_id)
+            await self._launch(planned)
+            # The first block's time was given as the clock's; this puts the clock right.
+            await self._ask([("evm_setTime", (int(time()),))])
+            identity = await self._begin(planned) if known is None else await self._go_on(known)
+            self._run()
         except ChainUnavailableError as error:
             await self.stop()
             raise LocalChainError(f"the local chain does not answer ({error})", f"its log is {self.log}") from error
@@ -183,12 +189,12 @@ class LocalChain:
             )
         return identity
 
-    async def _launch(self, gas_limit: int, *, new: bool) -> None:
+    async def _launch(self, identity: Identity) -> None:
         binary = find_anvil(self._anvil)
         for attempt in range(_PORT_TRIES):
             self._port = self._wanted_port or free_port()
             said_before = self._log_size()
-            await self._spawn(binary, gas_limit, new=new)
+            await self._spawn(binary, identity)
             self._client = EvmClient(self.url, timeout_s=30)
             if await self._until_it_answers():
                 return
@@ -200,17 +206,16 @@ class LocalChain:
                 raise LocalChainError(f"port {self._port} is in use", "stop what listens there, or choose another port")
             raise LocalChainError(f"anvil did not start: {said or 'it said nothing'}", f"its log is {self.log}")
 
-    async def _spawn(self, binary: Path, gas_limit: int, *, new: bool) -> None:
+    async def _spawn(self, binary: Path, identity: Identity) -> None:
         if self._log_size() > _LARGEST_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         arguments = [
             "--host", "127.0.0.1", "--port", str(self._port), "--no-cors", "--quiet", "--accounts", "0",
-            "--chain-id", str(self._chain_id), "--gas-limit", str(gas_limit), "--slots-in-an-epoch", "1",
+            "--chain-id", str(self._chain_id), "--slots-in-an-epoch", "1",
             "--no-mining", "--prune-history", str(_STATES_KEPT), "--state", str(self._folder.state), "--state-interval", "1",
+            # anvil first makes a block 0 and then reads that of the state. Were they not the same, it would write both.
+            "--hardfork", _HARDFORK, "--timestamp", str(identity.genesis_timestamp), "--gas-limit", str(identity.gas_limit),
         ]  # fmt: skip
-        if new:
-            # Only the first block's: later it comes with the state, and the option would shift the clock.
-            arguments += ["--timestamp", str(int(time()))]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 str(binary),
@@ -240,16 +245,15 @@ class LocalChain:
             await asyncio.sleep(_POLL_SECONDS)
         return False
 
-    async def _begin(self, gas_limit: int) -> Identity:
+    async def _begin(self, planned: Identity) -> Identity:
         await self._fund()
-        identity = Identity(self._chain_id, await self._open_client().genesis_hash(), gas_limit)
+        identity = msgspec.structs.replace(planned, genesis_hash=await self._open_client().genesis_hash())
         # The chain exists from the moment that a state of it is safe; killed before, the next start begins anew.
         await self._until(self._folder.keep_state)
         await asyncio.to_thread(self._folder.write_identity, identity)
-        self._run()
         return identity
 
-    async def _go_on(self, identity: Identity) -> None:
+    async def _go_on(self, identity: Identity) -> Identity:
         genesis = await self._open_client().genesis_hash()
         if genesis != identity.genesis_hash:
             raise LocalChainError(
@@ -259,7 +263,7 @@ class LocalChain:
         await self._fund()
         # anvil knows no state before its start: two blocks later the finalized one is there again.
         await self.mine(_BLOCKS_TO_FINALITY)
-        self._run()
+        return identity
 
     async def _fund(self) -> None:
         address = self.funder.address
@@ -290,7 +294,9 @@ class LocalChain:
                     skipped += 1
                     continue
                 skipped = 0
-                _, block = await self._ask([("evm_mine", ()), ("eth_getBlockByNumber", ("latest", False))])
+                # One after the other: the calls of a batch are answered in any order.
+                await self.mine()
+                (block,) = await self._ask([("eth_getBlockByNumber", ("latest", False))])
                 empty = 0 if block["transactions"] else empty + 1
 
     async def has_waiting(self) -> bool:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 from typing import Final
 
 import msgspec
@@ -27,6 +28,9 @@ class Identity(msgspec.Struct, frozen=True):
 
     chain_id: int
     genesis_hash: str
+    """Empty until the chain was started once."""
+    genesis_timestamp: int
+    """Unix seconds."""
     gas_limit: int
     """Of a block. Each chain has its own, which makes its first block unique even if two are made in one second."""
 
@@ -43,9 +47,9 @@ class _State(msgspec.Struct):
     best_block_number: int | str
 
 
-def new_gas_limit() -> int:
-    """A block gas limit for a new chain."""
-    return _GAS_LIMIT + secrets.randbelow(_GAS_LIMIT_SPREAD)
+def new_identity(chain_id: int) -> Identity:
+    """What a new chain is to begin with."""
+    return Identity(chain_id, "", int(time()), _GAS_LIMIT + secrets.randbelow(_GAS_LIMIT_SPREAD))
 
 
 class ChainFolder:

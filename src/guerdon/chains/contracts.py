@@ -219,6 +219,11 @@ def mint_call(token: str, mint_id: bytes, to: str, amount: int) -> bytes:
     return abi.call_data(_MINTER, "mint", _address(token), mint_id.ljust(HASH_BYTES, b"\0"), _address(to), amount)
 
 
+def direct_mint_call(to: str, amount: int) -> bytes:
+    """`RewardToken.mint`, for an account that holds its minter role itself; `RewardMinter` is the way with a cap."""
+    return abi.call_data(_TOKEN, "mint", _address(to), amount)
+
+
 def set_daily_cap_call(token: str, daily_cap: int) -> bytes:
     """`RewardMinter.setDailyCap`, for the cap admin."""
     return abi.call_data(_MINTER, "setDailyCap", _address(token), daily_cap)

@@ -15,6 +15,10 @@ from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 _DYNAMIC_FEE = 2
+_KEY_BYTES = 32
+_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_MAX_UINT64 = 2**64 - 1
+_MAX_UINT256 = 2**256 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class DecodedTransaction:
 
 def address_of(private_key: bytes) -> str:
     """The checksummed address of a private key of 32 bytes; `ValueError` if it is none."""
+    if len(private_key) != _KEY_BYTES or not 0 < int.from_bytes(private_key, "big") < _CURVE_ORDER:
+        raise ValueError("not a private key")
     return PrivateKey(private_key).public_key.to_checksum_address()
 
 
@@ -54,6 +60,11 @@ def sign_transaction(  # noqa: PLR0913  a transaction has these fields
 
     `ValueError` or `TypeError` for a value out of range, before anything is signed.
     """
+    numbers = {"chain_id": chain_id, "value": value, "max_fee_per_gas": max_fee_per_gas, "priority fee": max_priority_fee_per_gas}
+    for name, number in numbers.items():
+        _check(name, number, _MAX_UINT256)
+    _check("nonce", nonce, _MAX_UINT64 - 1)
+    _check("gas_limit", gas_limit, _MAX_UINT64)
     if max_priority_fee_per_gas > max_fee_per_gas:
         raise ValueError("the priority fee is above the fee cap; no node takes that")
     signed = Account.sign_transaction(  # pyright: ignore[reportUnknownMemberType]
@@ -96,6 +107,11 @@ def decode_transaction(raw: bytes) -> DecodedTransaction:
         max_fee_per_gas=int(fields["maxFeePerGas"]),
         max_priority_fee_per_gas=int(fields["maxPriorityFeePerGas"]),
     )
+
+
+def _check(name: str, number: int, largest: int) -> None:
+    if not 0 <= number <= largest:
+        raise ValueError(f"{name} is between 0 and {largest}, not {number}")
 
 
 def hash_of(raw: bytes) -> str:
