@@ -36,7 +36,7 @@ class Scope(StrEnum):
     """Everybody reads; the program itself, or the platform, writes."""
     PLATFORM = "platform"
     """Everybody reads; only a transaction in platform scope writes."""
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 - the name of a scope
     """Only a transaction in platform scope reads or writes."""
     SHARED = "shared"
     """Any transaction reads and writes: queues and look-ups that belong to no tenant."""
@@ -53,13 +53,21 @@ class Integral(TypeDecorator[int]):
     impl = Numeric(78, 0)
     cache_ok = True
 
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> Decimal | None:
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """What the driver is given."""
         return None if value is None else Decimal(value)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - the same
+        """What a caller gets."""
         return None if value is None else int(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], int | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def result_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        dialect: Dialect,  # noqa: ARG002 - the same
+        coltype: object,  # noqa: ARG002 - the same
+    ) -> Callable[[Any], int | None]:
+        """What turns a driver's value into a caller's."""
+
         # Straight to int: a Decimal between would be rounded to the context's 28 digits by some operations.
         def to_int(value: Any) -> int | None:
             return None if value is None else int(value)

@@ -14,7 +14,8 @@ def policies(table: str, scope: Scope, *, own: str = _OWN) -> list[str]:
     """The statements that put `table` into `scope`; run them as the owner, once, after creating the table."""
     if scope is Scope.SHARED:
         return []
-    # Not forced: the owner migrates data and owns the functions that count over all programs (SAFETY S2); the application never connects as it.
+    # Not forced: the owner migrates data and owns the functions that count over all programs (SAFETY S2); the application
+    # never connects as it.
     statements = [f"alter table {table} enable row level security"]
     match scope:
         case Scope.TENANT:
