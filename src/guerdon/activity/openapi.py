@@ -112,8 +112,8 @@ def part() -> dict[str, Any]:
                 "post": _operation(
                     "report_event",
                     "Report an event",
-                    "One report of what a person did. The answer comes after it is booked. Who sends it is proven by a signature, "
-                    "an admin key, or a browser's Origin; `text/plain` with JSON in it is accepted too.",
+                    "One report of what a person did. The answer comes after it is booked. Who sends it is proven by a "
+                    "signature, an admin key, or a browser's Origin; `text/plain` with JSON in it is accepted too.",
                     {"application/json": {"schema": {"$ref": "#/components/schemas/Report"}, "example": _EXAMPLE}},
                     "#/components/schemas/EventAnswer",
                     [_PREFER],
@@ -123,8 +123,8 @@ def part() -> dict[str, Any]:
                 "post": _operation(
                     "report_events",
                     "Report many events",
-                    f"Up to {MAX_JSON_EVENTS} events as JSON, or {MAX_NDJSON_EVENTS:,} as NDJSON, a line each. Every event has its "
-                    "own result; one that is refused harms no other.",
+                    f"Up to {MAX_JSON_EVENTS} events as JSON, or {MAX_NDJSON_EVENTS:,} as NDJSON, a line each. Every event has "
+                    "its own result; one that is refused harms no other.",
                     {
                         "application/json": {
                             "schema": {

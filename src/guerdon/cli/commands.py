@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
@@ -116,7 +116,7 @@ def explained(error: Exception) -> tuple[str, str | None] | None:
 
     match error:
         case ValidationError():
-            problems = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+            problems = [f"{_option(one['loc'])}: {one['msg']}" for one in error.errors()]
             return "; ".join(problems), "see --help for what is accepted"
         case GuerdonError():
             return error.message, None
@@ -126,6 +126,11 @@ def explained(error: Exception) -> tuple[str, str | None] | None:
             return str(error.message), str(error.remedy)  # pyright: ignore[reportUnknownArgumentType, reportAttributeAccessIssue, reportUnknownMemberType]
         case _:
             return None
+
+
+def _option(place: Sequence[int | str]) -> str:
+    """A field as it is spelled on the command line."""
+    return ".".join(str(part) for part in place).replace("_", "-") or "input"
 
 
 def settings_of(data_dir: Path | None) -> Settings:

@@ -16,6 +16,8 @@ ProgramOption = Annotated[
     str | None,
     typer.Option("--program", "-p", metavar="BRAND_ID", help="The program; not needed where there is only one."),
 ]
+_NUMBERS = frozenset({"reward", "points", "amount", "reversed", "times"})
+_WIDE = 1000
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
 
 
@@ -51,13 +53,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", justify="right" if column in {"reward", "points", "amount"} else "left")
+        # What people copy is never broken over lines; the other columns give way.
+        is_copied = column.endswith("id") or column == "event type"
+        table.add_column(column, overflow="fold", no_wrap=is_copied, justify="right" if column in _NUMBERS else "left")
     for row in rows:
         table.add_row(*(cell(value) for value in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # Nothing is folded where a program, or a person through `| less`, reads it.
-        console = Console(highlight=False, width=max(console.measure(table).maximum, 80))
+    # Nothing is folded where a program, or a person through `less -S`, reads it.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     console.print(table)
 
 
