@@ -144,7 +144,7 @@ class Booker:
             try:
                 yield connection
             finally:
-                if connection.is_in_transaction() and not connection.is_closed():
+                if not connection.is_closed() and connection.is_in_transaction():
                     await connection.execute("ROLLBACK")
 
     async def _attempt(
