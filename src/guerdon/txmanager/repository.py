@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from guerdon.kit.database import ScopedSession
@@ -175,7 +176,7 @@ async def stored_from(session: ScopedSession, key_id: UUID, nonce: int) -> list[
         .join(Intent, Intent.id == Attempt.intent_id)
         .where(Nonce.key_id == key_id, Nonce.nonce >= nonce)
         .order_by(Nonce.nonce, (Attempt.hash == Intent.transaction_hash).desc(), Attempt.number.desc())
-        .distinct(Nonce.nonce)
+        .ext(distinct_on(Nonce.nonce))
     )
     return list(rows)
 
