@@ -131,7 +131,7 @@ class Booker:
 
     @asynccontextmanager
     async def _transaction(self, program_id: UUID, *, alone: bool) -> AsyncGenerator[RawConnection]:
-        """A transaction in the program's scope; what is not committed when the block ends is rolled back.
+        """A transaction in the program's scope, which the block commits.
 
         Batches of a program share a lock that ends with their transaction, and one that runs alone has it to itself: it is
         taken first of all, so it is in no cycle with the locks of rows.
@@ -141,11 +141,8 @@ class Booker:
         pool = await self.database.raw()
         async with pool.acquire() as connection:
             await connection.execute(f"{begin_in_program(program_id)}; SELECT {lock}({key})")
-            try:
-                yield connection
-            finally:
-                if not connection.is_closed() and connection.is_in_transaction():
-                    await connection.execute("ROLLBACK")
+            # What is left open when the block ends is rolled back by the pool, if the connection still lives.
+            yield connection
 
     async def _attempt(
         self, connection: RawConnection, program_id: UUID, terms: Terms, submissions: Sequence[Submission]
