@@ -46,7 +46,7 @@ class Node:
     async def start(self) -> None:
         """Start it, and wait until it answers."""
         options = ["--port", str(self.port), "--chain-id", str(CHAIN_ID), "--slots-in-an-epoch", "1", "--quiet", *self.arguments]
-        self.process = subprocess.Popen([binary(), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - ours, and quick
+        self.process = subprocess.Popen([binary(), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(200):
             with suppress(httpx.HTTPError):
                 await self.rpc("eth_chainId")

@@ -46,18 +46,31 @@ async def test_what_waits_too_long_is_replaced_with_the_same_nonce_and_payload_a
 
 
 async def test_the_first_form_may_land_after_it_was_replaced(scene: Scene) -> None:
+    # No node takes anything from us any more, but the first form is in somebody's pool.
+    scene.proxy.add(answer_error(SEND, -32000, "replacement transaction underpriced", times=ALWAYS))
     intent_id = await scene.transfer(1)
-    scene.proxy.add(Fault(SEND, skip=1, times=ALWAYS, error={"code": -32000, "message": "replacement transaction underpriced"}))
     async with scene.engine():
-        await scene.until(intent_id, IntentState.SENT)
-        await _blocks_without_ours(scene, 3)
-        await scene.until_attempts(intent_id, 2)
-        async with scene.node.mining():
-            final = await scene.until(intent_id, IntentState.FINAL)
-    first, *others = await scene.attempts(intent_id)
-    assert final.transaction_hash == first.hash
+        await scene.until(intent_id, IntentState.SIGNED)
+        await scene.node.mine(3)
+        first, *others = await scene.until_attempts(intent_id, 2)
+        await scene.node.rpc("eth_sendRawTransaction", f"0x{first.raw.hex()}")
+        await scene.node.mine()
+        assert (await scene.until(intent_id, IntentState.INCLUDED)).transaction_hash == first.hash
+        await scene.node.mine(2)
+        await scene.until(intent_id, IntentState.FINAL)
     assert others
     assert await scene.is_on_chain_once(1)
+
+
+async def test_a_node_that_takes_nothing_does_not_drive_the_fee_up(scene: Scene) -> None:
+    scene.proxy.add(answer_error(SEND, -32603, "internal error", times=ALWAYS))
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        await scene.until(intent_id, IntentState.SIGNED)
+        for _ in range(20):
+            await scene.node.mine()
+            await asyncio.sleep(0.1)
+    assert 2 <= len(await scene.attempts(intent_id)) <= 4  # after 3, 6 and 12 blocks
 
 
 async def test_above_the_cap_nothing_is_bound_and_an_operator_hears_of_it(scene: Scene) -> None:
