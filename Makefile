@@ -88,8 +88,8 @@ lock: ## resolve the dependencies anew (ARGS="--upgrade" or "--upgrade-package N
 		--extra dev $(ARGS) pyproject.toml -o requirements.lock
 
 .PHONY: docs
-docs: setup ## write the pages that are made from the code (docs/errors.md)
-	@$(BIN)/python tools/errors_doc.py
+docs: setup ## write the pages that are made from the code (docs/errors.md, docs/settings.md)
+	@$(BIN)/python tools/generated_docs.py
 
 .PHONY: contracts
 contracts: setup ## compile the Solidity sources, run their tests and write the artifacts
