@@ -36,7 +36,7 @@ from guerdon.kit.database import (
 )
 from guerdon.kit.driver import RawConnection
 from guerdon.kit.errors import DatabaseUnavailableError, GuerdonError
-from guerdon.kit.ids import uuid7
+from guerdon.kit.ids import uuid7_batch
 from guerdon.programs.errors import ProgramNotFoundError
 
 ATTEMPTS: Final = 5
@@ -131,7 +131,7 @@ class Booker:
 
     @asynccontextmanager
     async def _transaction(self, program_id: UUID, *, alone: bool) -> AsyncGenerator[RawConnection]:
-        """A transaction in the program's scope, which the block commits.
+        """A transaction in the program's scope; what is not committed when the block ends is rolled back.
 
         Batches of a program share a lock that ends with their transaction, and one that runs alone has it to itself: it is
         taken first of all, so it is in no cycle with the locks of rows.
@@ -141,8 +141,10 @@ class Booker:
         pool = await self.database.raw()
         async with pool.acquire() as connection:
             await connection.execute(f"{begin_in_program(program_id)}; SELECT {lock}({key})")
-            # What is left open when the block ends is rolled back by the pool, if the connection still lives.
-            yield connection
+            try:
+                yield connection
+            finally:
+                await _roll_back(connection)
 
     async def _attempt(
         self, connection: RawConnection, program_id: UUID, terms: Terms, submissions: Sequence[Submission]
@@ -155,11 +157,12 @@ class Booker:
         if loaded.config_version != terms.config_version:
             raise _NewerTermsError(loaded.config_version)
         loaded.now = self.booking_time(loaded.now)
-        meet_newcomers(submissions, loaded, uuid7)
+        ids = uuid7_batch(len(submissions))
+        meet_newcomers(submissions, loaded, ids)
         caps = caps_to_load(terms, submissions, loaded)
         if caps:
             await repository_intake.load_caps(connection, program_id, caps, loaded.state)
-        plan = plan_batch(terms, submissions, loaded, uuid7)
+        plan = plan_batch(terms, submissions, loaded, ids)
         earlier = await self._answers(connection, program_id, plan)
         if not plan.writes:
             return _outcomes(plan, earlier, {})
@@ -197,6 +200,16 @@ class Booker:
             return False
         async with self._transaction(program_id, alone=True) as connection:
             return event_id in await repository_intake.answers(connection, program_id, [event_id])
+
+
+async def _roll_back(connection: RawConnection) -> None:
+    """End what was not committed; for a connection that is gone the server does."""
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except Exception as error:
+        if not driver.is_connection_failure(error):
+            raise
 
 
 def _asset(terms: Terms, submission: Submission) -> UUID:

@@ -5,7 +5,7 @@ Loading and writing are `repository_intake.py`; trying again is `booking.py`; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -149,11 +149,11 @@ class Plan:
         return bool(self.accepted or self.keys)
 
 
-def meet_newcomers(submissions: Sequence[Submission], loaded: Loaded, new_id: Callable[[], UUID]) -> None:
-    """Give an account id to everybody who has none; only those who are rewarded get the account."""
-    for submission in submissions:
+def meet_newcomers(submissions: Sequence[Submission], loaded: Loaded, ids: Sequence[UUID]) -> None:
+    """Give everybody who has no account the id of their first report; only those who are rewarded get the account."""
+    for submission, own_id in zip(submissions, ids, strict=True):
         if submission.identity not in loaded.people:
-            loaded.people[submission.identity] = Person(new_id())
+            loaded.people[submission.identity] = Person(own_id)
 
 
 def caps_to_load(terms: Terms, submissions: Sequence[Submission], loaded: Loaded) -> list[str]:
@@ -166,11 +166,11 @@ def caps_to_load(terms: Terms, submissions: Sequence[Submission], loaded: Loaded
     return sorted(keys)
 
 
-def plan_batch(terms: Terms, submissions: Sequence[Submission], loaded: Loaded, new_id: Callable[[], UUID]) -> Plan:
-    """Decide the reports one after the other, each on what the ones before leave."""
+def plan_batch(terms: Terms, submissions: Sequence[Submission], loaded: Loaded, ids: Sequence[UUID]) -> Plan:
+    """Decide the reports one after the other, each on what the ones before leave. `ids` are for the events they become."""
     plan = Plan(loaded.now)
-    for submission in submissions:
-        outcome = _repeat(plan, submission, loaded) or _decide(plan, terms, submission, loaded, new_id)
+    for submission, own_id in zip(submissions, ids, strict=True):
+        outcome = _repeat(plan, submission, loaded) or _decide(plan, terms, submission, loaded, own_id)
         plan.outcomes.append(outcome)
         if isinstance(outcome, Accepted):
             plan.accepted.append(outcome)
@@ -202,9 +202,7 @@ def _bind(plan: Plan, loaded: Loaded, submission: Submission, event_id: UUID) ->
             loaded.keys[key] = plan.keys[key] = used
 
 
-def _decide(
-    plan: Plan, terms: Terms, submission: Submission, loaded: Loaded, new_id: Callable[[], UUID]
-) -> Accepted | GuerdonError:
+def _decide(plan: Plan, terms: Terms, submission: Submission, loaded: Loaded, own_id: UUID) -> Accepted | GuerdonError:
     rule = terms.rules.get(submission.event_type)
     person = loaded.people[submission.identity]
     report = _report(submission, person)
@@ -214,7 +212,7 @@ def _decide(
     record(loaded.state, report, rule, earned, loaded.now)
     is_new = person.wallet_address is None and submission.identity not in plan.newcomers
     # An account has the id of the event that it begins with: that is how a repeat knows that its first report made it.
-    event_id = person.account_id if is_new else new_id()
+    event_id = person.account_id if is_new else own_id
     if is_new:
         plan.newcomers[submission.identity] = person
     _note_hint(plan, submission, person, is_new=is_new)

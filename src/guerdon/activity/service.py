@@ -71,7 +71,7 @@ async def eligibility(
     if loaded is None:
         raise ProgramNotFoundError
     loaded.now = booking_time(loaded.now)
-    meet_newcomers([submission], loaded, uuid7)
+    meet_newcomers([submission], loaded, [uuid7()])
     await repository_intake.load_caps(connection, session.program_id, caps_to_load(terms, [submission], loaded), loaded.state)
     account_id = loaded.people[submission.identity].account_id
     metadata = body.metadata
