@@ -25,6 +25,7 @@ from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivered, Delivery, PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.ledger.repository import asset_by_symbol
+from guerdon.ledger.verify import Finding
 from guerdon.payouts import jobs as payout_jobs
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
@@ -64,6 +65,7 @@ class House:
     deployment_id: UUID
     clock: Clock
     terms: PayoutTerms = QUICK
+    may_mine: asyncio.Event = field(default_factory=asyncio.Event)
     asset_id: UUID = field(default_factory=uuid7)
     token: str = ""
     distributor: str = ""
@@ -88,6 +90,20 @@ class House:
             return await funding.advance(self.funding_deps)
 
         return {**payout_jobs.handlers(self.deps), funding.WORK: fund}
+
+    @asynccontextmanager
+    async def mining(self, seconds: float = 0.1) -> AsyncGenerator[None]:
+        """Blocks come by themselves inside, while `may_mine` is set."""
+
+        async def forever(stop: asyncio.Event) -> None:
+            while not stop.is_set():
+                if self.may_mine.is_set():
+                    await self.node.mine()
+                await asyncio.sleep(seconds)
+
+        self.may_mine.set()
+        async with _running(forever):
+            yield
 
     @asynccontextmanager
     async def engine(self) -> AsyncGenerator[None]:
@@ -238,9 +254,9 @@ class House:
         senders = {row["address"].lower() for row in await self.owner.fetch("select address from treasuries")}
         return [(f"0x{log['topics'][2][-40:]}", int(log["data"], 16)) for log in logs if f"0x{log['topics'][1][-40:]}" in senders]
 
-    async def findings(self) -> list[object]:
+    async def findings(self) -> list[Finding]:
         """What is wrong between books and chain."""
-        return [*await verify_payouts(self.deps)]
+        return await verify_payouts(self.deps)
 
     async def wallets_of(self, program_id: UUID) -> dict[str, int]:
         """What each wallet of a program should hold when everything is delivered."""

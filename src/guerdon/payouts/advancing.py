@@ -17,14 +17,14 @@ from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, ProgramSession, run_in_platform, run_in_program
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import DeliveryState
-from guerdon.payouts import repository, repository_split, simulation, splitting
+from guerdon.payouts import alerts, repository, repository_split, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor, open_distributor
 from guerdon.payouts.freezing import pause_for
 from guerdon.payouts.models import Batch
 from guerdon.payouts.payments import Member, by_program, merged
 from guerdon.payouts.quarantine import quarantine_dead
-from guerdon.payouts.settling import UNKNOWN_ALERT, settle
+from guerdon.payouts.settling import settle
 from guerdon.txmanager import service as txmanager
 from guerdon.txmanager.models import Intent, IntentState, Treasury
 
@@ -200,7 +200,7 @@ async def _tell_operator(deps: PayoutDeps, flight: Flight, problem: str | None =
     async def alert(session: PlatformSession) -> None:
         await outbox.raise_alert(
             session,
-            UNKNOWN_ALERT,
+            alerts.UNKNOWN,
             str(batch.id),
             severity=Severity.CRITICAL,
             message=f"batch {batch.id} of {batch.size} payouts is unknown: {message}",

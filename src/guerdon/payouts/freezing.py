@@ -17,7 +17,7 @@ from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.outbox import Severity
-from guerdon.payouts import repository, simulation, splitting
+from guerdon.payouts import alerts, repository, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor, open_distributor
 from guerdon.payouts.models import Batch, BatchState, Work
@@ -27,8 +27,6 @@ from guerdon.payouts.simulation import Culprits, EnvironmentProblem, Inseparable
 from guerdon.txmanager import service as txmanager
 from guerdon.txmanager import treasuries
 from guerdon.txmanager.models import Treasury
-
-CANNOT_PAY_ALERT = "treasury.cannot_pay"
 
 log = structlog.get_logger("guerdon.payouts")
 
@@ -178,7 +176,7 @@ async def pause_for(deps: PayoutDeps, treasury: Treasury, problem: EnvironmentPr
             await treasuries.ensure_approval(session, treasury)
         await outbox.raise_alert(
             session,
-            CANNOT_PAY_ALERT,
+            alerts.CANNOT_PAY,
             str(treasury.id),
             severity=Severity.CRITICAL,
             message=f"treasury {treasury.address} on {treasury.network} can't pay: {problem.reason}",
@@ -196,6 +194,6 @@ async def _resume(deps: PayoutDeps, treasury: Treasury) -> None:
 
     async def resume(session: PlatformSession) -> None:
         await treasuries.resume(session, treasury.id)
-        await outbox.resolve_alert(session, CANNOT_PAY_ALERT, str(treasury.id))
+        await outbox.resolve_alert(session, alerts.CANNOT_PAY, str(treasury.id))
 
     await run_in_platform(deps.database, resume)

@@ -14,15 +14,13 @@ from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import Delivery, DeliveryState
-from guerdon.payouts import repository
+from guerdon.payouts import alerts, repository
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Batch, BatchMember, BatchState
 from guerdon.payouts.payments import by_program
 from guerdon.payouts.reserving import gas_day
 from guerdon.txmanager import repository_treasuries
 from guerdon.txmanager.models import Treasury
-
-ALERT = "payout.quarantined"
 
 log = structlog.get_logger("guerdon.payouts")
 
@@ -89,7 +87,7 @@ class _Removal:
             delivery.updated_at = now
             await outbox.raise_alert(
                 session,
-                ALERT,
+                alerts.QUARANTINED,
                 str(delivery.id),
                 severity=Severity.WARNING,
                 program_id=self._program_id,
@@ -124,5 +122,6 @@ async def quarantine_dead(deps: PayoutDeps, batch_id: UUID, reason: str) -> None
         batch = await repository.batch(session, batch_id, for_update=True)
         if batch is not None and not await repository.members(session, batch_id, unsettled_only=True):
             batch.state = BatchState.DISSOLVED
+            await outbox.resolve_alert(session, alerts.UNKNOWN, str(batch_id))
 
     await run_in_platform(deps.database, finish)

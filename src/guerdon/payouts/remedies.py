@@ -18,7 +18,7 @@ from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivery, DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
-from guerdon.payouts import quarantine, repository, repository_read, repository_split
+from guerdon.payouts import alerts, quarantine, repository, repository_read, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_distributor
 from guerdon.payouts.errors import (
@@ -236,7 +236,7 @@ async def _deliver_proven(
 
 
 async def _close_alert(session: PlatformSession, delivery_id: UUID) -> None:
-    await outbox.resolve_alert(session, quarantine.ALERT, str(delivery_id))
+    await outbox.resolve_alert(session, alerts.QUARANTINED, str(delivery_id))
 
 
 Remedy = Callable[[PayoutDeps, UUID, UUID], Awaitable[Settled]]

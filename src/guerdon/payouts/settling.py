@@ -12,7 +12,7 @@ from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
-from guerdon.payouts import repository
+from guerdon.payouts import alerts, repository
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Batch, BatchState
 from guerdon.payouts.payments import by_program, shared_cost
@@ -20,9 +20,6 @@ from guerdon.payouts.reserving import gas_day
 from guerdon.txmanager import repository_treasuries
 from guerdon.txmanager.models import Intent
 from guerdon.txmanager.treasuries import Finality, note_balance
-
-UNKNOWN_ALERT = "payouts.unknown"
-"""Open for a batch of which nobody knows whether it will land."""
 
 
 async def settle(deps: PayoutDeps, batch: Batch, intent: Intent, finality: Finality) -> None:
@@ -37,7 +34,7 @@ async def settle(deps: PayoutDeps, batch: Batch, intent: Intent, finality: Final
         if locked is not None and not await repository.members(session, batch.id, unsettled_only=True):
             locked.state = BatchState.PAID
             locked.delivery_state = DeliveryState.FINAL
-            await outbox.resolve_alert(session, UNKNOWN_ALERT, str(batch.id))
+            await outbox.resolve_alert(session, alerts.UNKNOWN, str(batch.id))
 
     await run_in_platform(deps.database, finish)
 

@@ -11,10 +11,10 @@ from uuid import UUID
 import structlog
 
 from guerdon.chains.contracts import BatchStatus
-from guerdon.kit import jobs
+from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
-from guerdon.payouts import repository, repository_split
+from guerdon.payouts import alerts, repository, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor
 from guerdon.payouts.models import Batch, BatchState, Work
@@ -85,6 +85,7 @@ async def replace(deps: PayoutDeps, batch_id: UUID, *, split: bool) -> None:
                 await repository_split.copy_members(session, batch_id, child.id, theirs)
         await repository_split.settle_all(session, batch_id)
         batch.state = BatchState.DISSOLVED
+        await outbox.resolve_alert(session, alerts.UNKNOWN, str(batch_id))
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
 
     await run_in_platform(deps.database, make_children)

@@ -1,0 +1,10 @@
+"""The kinds of alert that payouts raise; what each says and how it ends is where it is raised."""
+
+from typing import Final
+
+QUARANTINED: Final = "payout.quarantined"
+"""Of a payout: its recipient can't be paid. Ends by a retry or a return."""
+UNKNOWN: Final = "payouts.unknown"
+"""Of a batch: nobody knows whether it will land, or it never will. Ends when it is settled."""
+CANNOT_PAY: Final = "treasury.cannot_pay"
+"""Of a treasury: nobody can be paid. Ends by itself."""
