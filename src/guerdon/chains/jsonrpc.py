@@ -63,6 +63,8 @@ class JsonRpc:
             timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30),
             follow_redirects=False,
+            # Certificates are loaded only where they are checked; it takes longer than many a question.
+            verify=parts.scheme == "https",
             headers={"Content-Type": "application/json", "User-Agent": "guerdon"},
             # A proxy of the environment has no business with a node on this machine.
             trust_env=parts.hostname not in {"localhost", "127.0.0.1", "::1"},
