@@ -12,7 +12,8 @@ from guerdon.accounts.wallets import MASTER_SECRET_BYTES, BuiltInWallets
 from guerdon.kit.database import PlatformSession
 from guerdon.kit.secrets import KeyRing, SecretError
 
-_NAME: Final = "wallets"
+MASTER_SECRET: Final = "wallets"
+"""Its name among the stored secrets."""
 _CONTEXT: Final = b"master secret of wallets"
 
 
@@ -22,13 +23,13 @@ async def open_wallets(session: PlatformSession, ring: KeyRing, now: datetime) -
 
     Raises `MasterSecretError` if the secret can't be opened or is not the one that wallets were made from.
     """
-    stored = await repository.master_secret(session, _NAME)
+    stored = await repository.master_secret(session, MASTER_SECRET)
     if stored is None:
         secret = secrets.token_bytes(MASTER_SECRET_BYTES)
         fingerprint = BuiltInWallets(secret).fingerprint()
-        await repository.insert_master_secret(session, _NAME, ring.encrypt(secret, _CONTEXT), fingerprint, now)
+        await repository.insert_master_secret(session, MASTER_SECRET, ring.encrypt(secret, _CONTEXT), fingerprint, now)
         # Read again: of two processes that start at once, one wins.
-        stored = await repository.master_secret(session, _NAME)
+        stored = await repository.master_secret(session, MASTER_SECRET)
     if stored is None:
         raise MasterSecretError
     try:
@@ -43,5 +44,5 @@ async def open_wallets(session: PlatformSession, ring: KeyRing, now: datetime) -
     if {stored.fingerprint, await repository.remember_fingerprint(session, stored.fingerprint)} != {wallets.fingerprint()}:
         raise MasterSecretError
     if not ring.is_current(stored.envelope):
-        await repository.wrap_master_secret(session, _NAME, stored.fingerprint, ring.rewrap(stored.envelope, _CONTEXT), now)
+        await repository.wrap_master_secret(session, MASTER_SECRET, stored.fingerprint, ring.rewrap(stored.envelope, _CONTEXT), now)
     return wallets

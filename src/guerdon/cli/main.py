@@ -23,7 +23,7 @@ GROUPS = (
     "programs", "rules", "assets", "networks", "contracts", "treasuries", "payouts", "admin_keys", "events", "alerts", "ledger",
 )  # fmt: skip
 """Modules of this package whose `app` is a group."""
-COMMANDS = ("run", "demo", "openapi")
+COMMANDS = ("run", "demo", "doctor", "openapi")
 """Modules whose `register` adds commands to the top level."""
 
 

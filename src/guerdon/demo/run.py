@@ -63,7 +63,7 @@ def run_demo(settings: Settings, wishes: Wishes) -> int:
                     await started.stop_asked.wait()
                 return 0 if timed.outcome.consistent else 1
         except StartError as error:
-            screen.failed(error.message, error.remedy)
+            screen.failed(error.message, error.remedy, error.said)
         except ReplayError as error:
             screen.failed(str(error), f"the logs are in {settings.data_dir / 'logs'}")
         return 1

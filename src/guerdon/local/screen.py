@@ -109,8 +109,10 @@ class Screen:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         self.console.print(Text.assemble((now, "dim"), " ", (name, "bold"), " ", sentence))
 
-    def failed(self, message: str, remedy: str) -> None:
-        """What went wrong, and what to do."""
+    def failed(self, message: str, remedy: str, said: str = "") -> None:
+        """What went wrong, what it said itself, and what to do."""
         self.end()
         self.console.print(Text.assemble(("\nerror: ", "bold red"), message))
+        for line in said.splitlines():
+            self.console.print(Text(f"  | {line}", style="dim"))
         self.console.print(Text.assemble(("  what to do: ", "dim"), remedy))

@@ -56,6 +56,7 @@ class Program:
         self._ready = ready
         self._prepare = prepare
         self._child: Child | None = None
+        self._log_began = 0
 
     @property
     def name(self) -> str:
@@ -73,6 +74,7 @@ class Program:
         if self._prepare is not None:
             await self._prepare()
         rotate(self.log)
+        self._log_began = self.log.stat().st_size if self.log.exists() else 0
         reader, writer = os.pipe()
         try:
             command = replace(self.command, environment={**self.command.environment, READY_FD: str(writer)})
@@ -95,8 +97,8 @@ class Program:
                 said.result()
                 return
             if died.done():
-                raise StartError(f"it {describe_exit(died.result())}{self._last_words()}", f"its log is {self.log}")
-            raise StartError(f"not ready after {self._start_seconds:g} s{self._last_words()}", f"its log is {self.log}")
+                raise StartError(f"it {describe_exit(died.result())}", f"its log is {self.log}", self._last_words())
+            raise StartError(f"it was not ready after {self._start_seconds:g} s", f"its log is {self.log}", self._last_words())
         finally:
             for task in (said, died):
                 task.cancel()
@@ -120,8 +122,7 @@ class Program:
             self._child.kill()
 
     def _last_words(self) -> str:
-        said = tail(self.log)
-        return f", saying:\n{said}\n" if said else ""
+        return tail(self.log, self._log_began)
 
 
 class Postgres:
@@ -214,9 +215,9 @@ def rotate(log: Path) -> None:
         log.replace(log.with_suffix(".log.1"))
 
 
-def tail(log: Path) -> str:
-    """The last lines of a log."""
+def tail(log: Path, after: int = 0) -> str:
+    """The last lines of a log, of what was written behind the byte `after`."""
     with contextlib.suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        file.seek(max(after, log.stat().st_size - _TAIL_BYTES))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:])
     return ""

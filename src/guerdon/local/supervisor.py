@@ -18,12 +18,13 @@ _CALM_SECONDS = 60
 
 
 class StartError(Exception):
-    """A service could not be started. `remedy` says what to do."""
+    """A service could not be started. `remedy` says what to do, `said` is what it said itself."""
 
-    def __init__(self, message: str, remedy: str) -> None:
+    def __init__(self, message: str, remedy: str, said: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.said = said
 
 
 class Service(Protocol):
@@ -87,7 +88,7 @@ class Supervisor:
                     await service.start()
                 except StartError as error:
                     await service.stop()
-                    self._announce(service.name, f"did not start: {error.message} ({error.remedy}); again in {pause:g} s")
+                    self._announce(service.name, f"did not start: {error.message}; again in {pause:g} s; {error.remedy}")
                     continue
                 break
             self._announce(service.name, "runs again")

@@ -53,7 +53,7 @@ def run_up(settings: Settings) -> int:
                     "stopping: requests and transactions under way are finished first (Ctrl-C again: at once)", style="dim"
                 )
         except StartError as error:
-            screen.failed(error.message, error.remedy)
+            screen.failed(error.message, error.remedy, error.said)
             return 1
         screen.line("stopped")
         return 0

@@ -1,0 +1,131 @@
+"""Does each network's node answer, for the chain that the database knows, and is the code on it ours (SAFETY S21)? Reads only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from guerdon.chains.anvil import LocalChainError, find_anvil
+from guerdon.chains.artifacts import ArtifactError
+from guerdon.chains.contracts import is_code_of
+from guerdon.chains.evm import EvmClient
+from guerdon.chains.port import CallRevertedError, ChainUnavailableError, WrongChainError
+from guerdon.doctor.findings import Finding, mend, note, ok
+from guerdon.kit.database import Database
+from guerdon.settings import Settings
+from guerdon.txmanager import repository_keys, repository_treasuries
+from guerdon.txmanager.models import Contract, Key, Network
+from guerdon.txmanager.setup import LOCAL_NETWORK
+
+AREA = "chains"
+_TIMEOUT_SECONDS = 5
+_STALE_SECONDS = 120
+_LOW_GAS_WEI = 10**16
+
+
+def look_for_anvil() -> Finding:
+    """The program of the local chain; needed by `guerdon up` only."""
+    try:
+        return ok(AREA, "anvil", str(find_anvil()))
+    except LocalChainError as error:
+        return note(AREA, "anvil", error.problem, f"for `guerdon up`: {error.remedy}")
+
+
+async def look(settings: Settings, database: Database) -> list[Finding]:
+    """Everything about the networks that are set up in this database."""
+    async with database.platform() as session:
+        networks = await repository_keys.networks(session)
+        keys = await repository_keys.keys(session)
+        contracts = await repository_treasuries.contracts(session)
+    findings = [look_for_anvil()]
+    if not networks:
+        findings.append(
+            note(AREA, "networks", "none is set up", "`guerdon up` sets up a local one, `guerdon network add` any other")
+        )
+    for network in networks:
+        url = settings.rpc_url(network.name)
+        if url is None:
+            findings.append(_without_address(network))
+            continue
+        client = EvmClient(url, timeout_s=_TIMEOUT_SECONDS)
+        try:
+            findings += await _network(client, network, keys, [one for one in contracts if one.network == network.name])
+        except ChainUnavailableError as error:
+            findings.append(mend(AREA, network.name, error.message, _reach(network)))
+        finally:
+            await client.aclose()
+    return findings
+
+
+def _without_address(network: Network) -> Finding:
+    variable = f"GUERDON_RPC_{network.name.upper().replace('-', '_')}"
+    remedy = "start it with `guerdon up`" if network.name == LOCAL_NETWORK else f"set {variable}"
+    return mend(AREA, network.name, "its RPC address is not known, so nothing is sent there", remedy)
+
+
+def _reach(network: Network) -> str:
+    if network.name == LOCAL_NETWORK:
+        return "start it with `guerdon up`; chain.log or anvil.log in its data directory tells why it ended"
+    return "check the address and the node, or name another one"
+
+
+async def _network(client: EvmClient, network: Network, keys: list[Key], contracts: list[Contract]) -> list[Finding]:
+    try:
+        await client.check_chain(network.chain_id, network.genesis_hash)
+    except WrongChainError as error:
+        remedy = (
+            "the chain and the database are of different data directories: start the ones together that belong together"
+            if network.name == LOCAL_NETWORK
+            else "point the RPC address at the chain that this database was used with"
+        )
+        return [mend(AREA, network.name, error.message, remedy)]
+    head = await client.head()
+    final = await client.head("finalized")
+    age = datetime.now(UTC).timestamp() - head.timestamp
+    said = f"{await client.client_version()} at block {head.number}, final up to {final.number}"
+    findings = [
+        mend(
+            AREA,
+            network.name,
+            f"{said}; its last block is {age:.0f} s old",
+            "the node lags or the chain stands still: ask another node",
+        )
+        if age > _STALE_SECONDS
+        else ok(AREA, network.name, said)
+    ]
+    findings += [await _code(client, contract) for contract in contracts]
+    findings += [one for key in keys if key.network == network.name and (one := await _gas(client, key)) is not None]
+    return findings
+
+
+async def _code(client: EvmClient, contract: Contract) -> Finding:
+    """Is at the recorded address what we compiled?"""
+    kind = contract.name.partition(":")[0]
+    try:
+        matches = is_code_of(kind, await client.code(contract.address, "latest"))
+    except (ArtifactError, CallRevertedError) as error:
+        return mend(
+            AREA, contract.name, f"can't be compared: {error}", "run `make contracts`, or install the release that deployed it"
+        )
+    if matches:
+        return ok(AREA, contract.name, f"{contract.address} on {contract.network}, its code is ours")
+    return mend(
+        AREA,
+        contract.name,
+        f"the code at {contract.address} on {contract.network} is not the artifact's",
+        f"deploy it anew: guerdon contracts deploy --network {contract.network}; or use the release that deployed it",
+    )
+
+
+async def _gas(client: EvmClient, key: Key) -> Finding | None:
+    """Can this key pay its transactions?"""
+    if key.purpose == "deployer":
+        return None
+    wei = await client.balance(key.address, "latest")
+    name = f"gas of the {key.purpose} key"
+    if wei == 0:
+        return mend(
+            AREA, name, f"{key.address} on {key.network} has no native coin", "send it some: it pays its own transactions"
+        )
+    if wei < _LOW_GAS_WEI:
+        return note(AREA, name, f"{key.address} on {key.network} has {wei} wei left", "send it some more")
+    return ok(AREA, name, f"{wei // 10**9:,} gwei on {key.network}")
