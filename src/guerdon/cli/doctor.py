@@ -51,12 +51,8 @@ async def _findings(settings: Settings) -> list[Finding]:
     from guerdon.local.datadir import DataDir
 
     findings = machine.look(settings)
-    settings = DataDir(settings.data_dir).completed(settings)
     try:
-        async with database_of(settings.model_copy(update={"database_url": settings_of(settings.data_dir).database_url})) as (
-            url,
-            _,
-        ):
+        async with database_of(settings) as (url, _):
             looked = await database.look(url)
             findings += looked
             if any(finding.verdict is Verdict.MEND and finding.check in {"reachable", "migrated"} for finding in looked):
@@ -64,7 +60,7 @@ async def _findings(settings: Settings) -> list[Finding]:
             opened = Database(url, pool_size=2)
             try:
                 findings += await installation.look(settings, opened)
-                findings += await chain.look(settings, opened)
+                findings += await chain.look(DataDir(settings.data_dir).completed(settings), opened)
             finally:
                 await opened.close()
     except CommandError as error:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from guerdon.chains.anvil import LocalChainError, find_anvil
-from guerdon.chains.artifacts import ArtifactError
 from guerdon.chains.contracts import is_code_of
 from guerdon.chains.evm import EvmClient
-from guerdon.chains.port import CallRevertedError, ChainUnavailableError, WrongChainError
+from guerdon.chains.port import ChainUnavailableError, WrongChainError
 from guerdon.doctor.findings import Finding, mend, note, ok
 from guerdon.kit.database import Database
 from guerdon.settings import Settings
@@ -102,10 +101,8 @@ async def _code(client: EvmClient, contract: Contract) -> Finding:
     kind = contract.name.partition(":")[0]
     try:
         matches = is_code_of(kind, await client.code(contract.address, "latest"))
-    except (ArtifactError, CallRevertedError) as error:
-        return mend(
-            AREA, contract.name, f"can't be compared: {error}", "run `make contracts`, or install the release that deployed it"
-        )
+    except KeyError:
+        return mend(AREA, contract.name, f"this release has no {kind} to compare with", "install the release that deployed it")
     if matches:
         return ok(AREA, contract.name, f"{contract.address} on {contract.network}, its code is ours")
     return mend(

@@ -1,4 +1,4 @@
-"""What an installation's own rows say: its identity and secrets, whether anybody works, what waits, what is paused. Reads only."""
+"""What an installation's own rows say: its identity and secrets, whether anybody works, what waits, what is paused."""
 
 from __future__ import annotations
 
