@@ -148,6 +148,10 @@ class RpcProxy:
         """Where a client finds it."""
         return f"http://127.0.0.1:{self._port}"
 
+    def point_to(self, node_url: str) -> None:
+        """Another node from now on."""
+        self._node_url = node_url
+
     def add(self, fault: Fault) -> Fault:
         """Program a fault; those added first happen first."""
         self._faults.append(fault)

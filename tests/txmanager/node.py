@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Any
 
 import httpx
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 
 from tests.support.services import free_port, missing
 
@@ -45,7 +48,8 @@ class Node:
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = ["--port", str(self.port), "--chain-id", str(CHAIN_ID), "--slots-in-an-epoch", "1", "--quiet", *self.arguments]
+        chain = [] if "--chain-id" in self.arguments else ["--chain-id", str(CHAIN_ID)]
+        options = ["--port", str(self.port), *chain, "--slots-in-an-epoch", "1", "--quiet", *self.arguments]
         self.process = subprocess.Popen([binary(), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(200):
             with suppress(httpx.HTTPError):
@@ -60,6 +64,19 @@ class Node:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+    async def state(self) -> bytes:
+        """The chain as it is now, as the node writes it to its file."""
+        return gzip.decompress(bytes.fromhex(str(await self.rpc("anvil_dumpState")).removeprefix("0x")))
+
+    async def restart_from(self, state: bytes) -> None:
+        """Kill it, and start it with what it had written some time ago: later blocks, the pool and old state are lost."""
+        self.kill()
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            file.write(state)
+            file.flush()
+            self.arguments = ("--no-mining", "--load-state", file.name)
+            await self.start()
 
     async def close(self) -> None:
         self.kill()
@@ -138,7 +155,9 @@ class Node:
             "type": 2, "chainId": CHAIN_ID, "nonce": nonce, "value": value, "gas": gas, "data": data,
             "maxFeePerGas": fee, "maxPriorityFeePerGas": fee,
         }  # fmt: skip
-        signed = Account.sign_transaction(transaction if to is None else {**transaction, "to": to}, private_key)
+        signed = Account.sign_transaction(
+            transaction if to is None else {**transaction, "to": to_checksum_address(to)}, private_key
+        )
         return await self.rpc("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
 
 
@@ -146,8 +165,8 @@ class Node:
 async def running_node(*arguments: str) -> AsyncIterator[Node]:
     """A new chain for one test; without arguments it mines only when told to."""
     node = Node(free_port(), arguments or ("--no-mining",))
-    await node.start()
     try:
+        await node.start()
         yield node
     finally:
         await node.close()

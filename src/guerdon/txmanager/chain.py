@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from guerdon.chains import answers
 from guerdon.chains.evm import LEAST_PRIORITY_FEE
 from guerdon.chains.jsonrpc import Call
-from guerdon.chains.port import ChainUnavailableError, Head, Receipt, RpcError, Transaction
+from guerdon.chains.port import ChainUnavailableError, Head, Receipt, RpcError, Transaction, WrongChainError
 from guerdon.txmanager.verdicts import Observation
 
+_GENESIS: Call = ("eth_getBlockByNumber", ("0x0", False))
 _FEE_BLOCKS = 5
 _FEE_PERCENTILE = 50
 
@@ -65,10 +66,15 @@ class Chain:
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
+        self._genesis: str | None = None
+
+    def expect(self, genesis_hash: str) -> None:
+        """From now on, answers that decide anything have to come from the chain with this first block (SAFETY S21)."""
+        self._genesis = genesis_hash
 
     async def identity(self) -> tuple[int, str]:
         """Chain id and hash of the first block."""
-        chain_id, genesis = await self._ask(("eth_chainId", ()), ("eth_getBlockByNumber", ("0x0", False)))
+        chain_id, genesis = await self._ask(("eth_chainId", ()), _GENESIS)
         return answers.quantity(chain_id, "a chain id"), answers.head(genesis).hash
 
     async def head(self) -> Head:
@@ -84,10 +90,12 @@ class Chain:
                 ("eth_feeHistory", (hex(_FEE_BLOCKS), "latest", [_FEE_PERCENTILE])),
                 ("eth_getTransactionCount", (address, "latest")),
                 ("eth_getBalance", (address, "latest")),
+                _GENESIS,
                 *(("eth_estimateGas", (_call(address, payload),)) for payload in payloads),
             ]
         )
-        head, fees, count, balance = (_sure(answer) for answer in found[:4])
+        head, fees, count, balance, genesis = (_sure(answer) for answer in found[:5])
+        self._check(genesis)
         base_fee, tips = answers.fee_history(fees)
         return Survey(
             head=answers.head(head),
@@ -95,7 +103,7 @@ class Chain:
             tip=_tip(tips),
             next_nonce=answers.quantity(count, "a nonce"),
             native_balance_wei=answers.quantity(balance, "a balance"),
-            estimates=tuple(_estimate(answer) for answer in found[4:]),
+            estimates=tuple(_estimate(answer) for answer in found[5:]),
         )
 
     async def observe(self, address: str, hashes: Sequence[str], blocks: Sequence[int]) -> Observation:
@@ -110,14 +118,16 @@ class Chain:
                 ("eth_getBlockByNumber", ("finalized", False)),
                 # A node without old state can't tell (anvil after a restart, pruned nodes): then it is not known.
                 ("eth_getTransactionCount", (address, "finalized")),
+                _GENESIS,
                 *(("eth_getBlockByNumber", (hex(number), False)) for number in blocks),
                 *(("eth_getTransactionReceipt", (value,)) for value in hashes),
             ]
         )
         head, count = (_sure(answer) for answer in found[:2])
         finalized, final_count = (_maybe(answer) for answer in found[2:4])
-        headers = [answers.head(answer) for answer in map(_sure, found[4 : 4 + len(blocks)]) if answer is not None]
-        receipts = [answers.receipt(answer) for answer in map(_sure, found[4 + len(blocks) :]) if answer is not None]
+        self._check(_sure(found[4]))
+        headers = [answers.head(answer) for answer in map(_sure, found[5 : 5 + len(blocks)]) if answer is not None]
+        receipts = [answers.receipt(answer) for answer in map(_sure, found[5 + len(blocks) :]) if answer is not None]
         return Observation(
             head=answers.head(head),
             next_nonce=answers.quantity(count, "a nonce"),
@@ -166,6 +176,14 @@ class Chain:
         blocks = [answers.block(block, full=True) for block in found]
         wanted = address.lower()
         return [one for block in blocks for one in block.transactions or () if one.sender.lower() == wanted]
+
+    def _check(self, genesis: Any) -> None:
+        found = answers.head(genesis).hash
+        if self._genesis is not None and found != self._genesis:
+            raise WrongChainError(
+                f"the node answers for a chain that begins with block {found}, not {self._genesis}: point the network's RPC "
+                "address at the chain that it was used with"
+            )
 
     async def _ask(self, *calls: Call) -> list[Any]:
         return [_sure(answer) for answer in await self._rpc.batch(list(calls))]

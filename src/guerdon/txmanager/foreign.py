@@ -19,21 +19,28 @@ from guerdon.txmanager.repository import InFlight
 _log = structlog.stdlib.get_logger("guerdon.txmanager")
 
 
-async def settle_used(work: KeyContext, used: Sequence[InFlight]) -> None:
-    """Find what has used the nonces of these intents, and let them go on, or stop."""
+async def settle_used(work: KeyContext, used: Sequence[InFlight]) -> list[InFlight]:
+    """Find what has used the nonces of these intents, and let them go on, or stop; those that were settled."""
     if not used:
-        return
+        return []
+    # A second witness, at a block with a number: what was seen first came with tags, and the chain may have moved between two.
     final_block = await work.chain.finalized()
+    final_count = await work.chain.final_nonce(work.address, final_block)
     async with work.database.platform() as session:
         known = await repository.hashes_from(session, work.key_id, min(one.nonce for one in used))
+    settled: list[InFlight] = []
     for one in used:
+        if one.nonce >= final_count:
+            continue
         transaction = await _find(work, one.nonce, final_block)
         if transaction is not None and transaction.hash in known:
             continue  # ours after all; the node's receipts lag behind its blocks
+        settled.append(one)
         effects = None if transaction is None else await _effects(work, transaction)
         async with work.write() as (session, key):
             await _settle(session, key, one, effects)
             await wake_owners(session, [one.intent])
+    return settled
 
 
 async def explain_counter(work: KeyContext) -> None:

@@ -167,8 +167,7 @@ class KeyLoop:
             if result is None:
                 break
             new = [one for one in result.used if (one.intent.id, one.nonce) not in self._explained]
-            await settle_used(self.work, new)
-            self._explained.update((one.intent.id, one.nonce) for one in new)
+            self._explained.update((one.intent.id, one.nonce) for one in await settle_used(self.work, new))
             if not result.changed:
                 break
         return result

@@ -35,6 +35,7 @@ async def accepted_network(database: Database, chain: Chain, name: str, deployme
         if network.genesis_hash is None:
             await repository_keys.record_genesis(session, name, genesis_hash)
         await alerts.network_accepted(session, name)
+    chain.expect(genesis_hash)
     return network
 
 
