@@ -75,6 +75,13 @@ class House:
     async def signed(self, path: str, body: bytes, *, at: datetime | None = None, **headers: str) -> httpx.Response:
         return await self.client.post(path, content=body, headers={**self.signature(body, at=at), **_named(headers)})
 
+    async def signed_bulk(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The results of a signed bulk."""
+        response = await self.signed(BULK, json.dumps({"events": events}).encode())
+        assert response.status_code == 200, response.text
+        results: list[dict[str, Any]] = response.json()["results"]
+        return results
+
     def signature(self, body: bytes, *, at: datetime | None = None, key: str | None = None) -> dict[str, str]:
         timestamp = str(round((at or datetime.now(UTC)).timestamp() * 1000))
         signed = f"{timestamp}:{self.brand_id}:".encode() + body

@@ -34,6 +34,9 @@ _EVENT_TYPE = re.compile(r"[A-Za-z0-9_]{1,50}")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
+_FLAGS: Final = {"": False, "0": False, "false": False, "1": True, "true": True}
+"""A flag in the parameters of an address."""
+
 _decode = msgspec.json.Decoder(dict).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -220,14 +223,16 @@ def parse_lookup(value: Mapping[str, Any]) -> LookupBody:
 def _history(fields: _Fields) -> int | None:
     """How many rewards are asked for; None if `includeHistory` does not ask for any."""
     wanted, limit = fields.value.get("includeHistory"), fields.value.get("historyLimit")
-    if wanted not in {None, False, True, "", "false", "true", "0", "1"}:
+    if not (wanted is None or isinstance(wanted, bool) or (isinstance(wanted, str) and wanted in _FLAGS)):
         fields.problem("includeHistory", "must be true or false")
+        return None
     if isinstance(limit, str) and limit.isascii() and limit.isdigit() and len(limit) < MAX_DIGITS:
         limit = int(limit)
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_HISTORY):
         fields.problem("historyLimit", f"must be 1 to {MAX_HISTORY}")
         return None
-    return (limit or DEFAULT_HISTORY) if wanted in {True, "true", "1"} else None
+    is_wanted = _FLAGS[wanted] if isinstance(wanted, str) else bool(wanted)
+    return (limit or DEFAULT_HISTORY) if is_wanted else None
 
 
 def canonical_report(body: ReportBody, identity: str) -> bytes:
