@@ -49,8 +49,8 @@ async def test_s27_everything_killed_at_once_goes_on_from_where_it_was(house: Ho
     house.kill()
     await asyncio.to_thread(house.start)
     await asyncio.sleep(1.1)
-    house.kill()
     await asyncio.to_thread(house.kill_process, "postgres")
+    house.kill()
     await asyncio.to_thread(house.start)
     await sending
     assert await verdict(house, reporter) == []

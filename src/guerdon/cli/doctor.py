@@ -76,6 +76,9 @@ def _show(findings: list[Finding], broken: int) -> None:
     from guerdon.doctor.findings import Verdict
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        # Nothing is folded where a program, or a person through `| less`, reads it.
+        console = Console(highlight=False, width=240)
     marks = {Verdict.OK: ("✓", "green"), Verdict.NOTE: ("!", "yellow"), Verdict.MEND: ("✗", "bold red")}
     width = max(len(finding.check) for finding in findings)
     for area in dict.fromkeys(finding.area for finding in findings):

@@ -55,11 +55,18 @@ class _Running:
 class EmbeddedPostgres:
     """One cluster in one directory, on a Unix socket that only this user can reach; nothing listens on the network."""
 
-    def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        prepare_child: Callable[[], None] | None = None,
+    ) -> None:
         """`directory` is made if need be; the cluster in it goes on where it was left, however that was.
 
-        `settings` are PostgreSQL's, on top of ours.
+        `settings` are PostgreSQL's, on top of ours. `prepare_child` runs in the new process before it becomes the server.
         """
+        self._prepare_child = prepare_child
         self._directory = directory.absolute()
         self._settings = dict(settings or {})
         self._lock_file: IO[str] | None = None
@@ -105,7 +112,8 @@ class EmbeddedPostgres:
                 return ours
             if ours is not None:
                 await asyncio.to_thread(ours.wait)  # it was killed, and is a zombie until somebody asks
-            process = await asyncio.to_thread(_spawn, place, {**_server_settings(socket), **self._settings})
+            # Not in a thread: what ties a child to its parent's life ties it to the thread that made it.
+            process = _spawn(place, {**_server_settings(socket), **self._settings}, self._prepare_child)
             if await _wait_until_ready(place, socket, process, tell):
                 return process
             said = _tail(place.log)
@@ -265,7 +273,9 @@ def _server_settings(socket: Path) -> dict[str, str]:
     }
 
 
-def _spawn(place: postgres_host.Place, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(
+    place: postgres_host.Place, settings: Mapping[str, str], prepare: Callable[[], None] | None
+) -> subprocess.Popen[bytes]:
     if place.log.exists() and place.log.stat().st_size > _LARGEST_LOG_BYTES:
         place.log.replace(place.log.with_suffix(".log.1"))
     command = [str(postgres_host.binaries(place.data, place.user) / "postgres"), "-D", str(place.data)]
@@ -281,6 +291,7 @@ def _spawn(place: postgres_host.Place, settings: Mapping[str, str]) -> subproces
             stderr=subprocess.STDOUT,
             # A Ctrl-C in the terminal is for us: we stop the server after what uses it.
             start_new_session=True,
+            preexec_fn=prepare,  # noqa: PLW1509 - what is given takes no lock
             user=place.user.switch_to,
             group=place.user.gid if place.user.switch else None,
             extra_groups=[] if place.user.switch else None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
@@ -73,7 +73,7 @@ class Screen:
             self._live = None
 
     def _table(self) -> RenderableType:
-        return Group(self._lines(list(self._rows.values())), Text(""))
+        return self._lines(list(self._rows.values()))
 
     def _lines(self, rows: Sequence[_Row]) -> Table:
         table = Table.grid(padding=(0, 1))
@@ -97,15 +97,23 @@ class Screen:
         """One line as it is."""
         self.console.print(Text(sentence, style=style))
 
+    def heading(self, title: str) -> None:
+        """A heading, apart from what stands above."""
+        self.console.print(f"\n[bold]{escape(title)}[/]")
+
     def fields(self, title: str, fields: Sequence[tuple[str, str]]) -> None:
         """A heading with names and values below it."""
-        self.console.print(f"\n[bold]{escape(title)}[/]")
+        self.heading(title)
         width = max(len(name) for name, _ in fields)
         for name, value in fields:
             self.console.print(Text.assemble("  ", (f"{name:<{width}}", "dim"), "  ", value))
 
     def happened(self, name: str, sentence: str) -> None:
-        """Something that a person should know, with the time of day."""
+        """Something that a person should know: in its row while that starts, later a line with the time of day."""
+        row = self._rows.get(name)
+        if row is not None and row.state is RowState.STARTING:
+            row.detail = sentence
+            return
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         self.console.print(Text.assemble((now, "dim"), " ", (name, "bold"), " ", sentence))
 

@@ -6,6 +6,7 @@ What a person sees of it is `up.py`; how a service is kept running is `superviso
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from guerdon.chains.anvil_files import Funder
 from guerdon.chains.port import ChainUnavailableError, RpcError
 from guerdon.kit.postgres import EmbeddedPostgres
 from guerdon.local.datadir import LOCAL_NETWORK, DataDir, free_port
-from guerdon.local.processes import Command
+from guerdon.local.processes import Command, die_with_parent
 from guerdon.local.services import Chain, Postgres, Program
 from guerdon.local.supervisor import Service, StartError, Supervisor
 from guerdon.settings import Settings
@@ -70,7 +71,9 @@ class Stack:
             owner_url = None if owner is None else owner.get_secret_value()
             where = "of DATABASE_URL"
         else:
-            server = EmbeddedPostgres(self.settings.data_dir / DATABASE)
+            # SIGINT is its fast shutdown: it takes no one's work with it, and the next start finds a clean cluster.
+            tie = die_with_parent(signal.SIGINT)
+            server = EmbeddedPostgres(self.settings.data_dir / DATABASE, prepare_child=tie)
             await self.supervisor.start(Postgres(server, self._announce))
             self._set(database_url=SecretStr(server.app_dsn()))
             owner_url = server.owner_dsn()

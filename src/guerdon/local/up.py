@@ -6,12 +6,17 @@ What is started is `stack.py`; what it looks like is `screen.py`.
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import shutil
 import signal
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from guerdon import __version__
@@ -19,7 +24,7 @@ from guerdon.local.datadir import refuse_used_port
 from guerdon.local.screen import RowState, Screen
 from guerdon.local.stack import CHAIN, CONTRACTS, DATABASE, ROWS, WEB, WORKER, Stack
 from guerdon.local.supervisor import StartError
-from guerdon.settings import Settings, ensure_data_dir
+from guerdon.settings import Settings, default_data_dir, ensure_data_dir
 
 Result = TypeVar("Result")
 
@@ -186,6 +191,14 @@ async def _stop(stack: Stack, screen: Screen) -> None:
         stack.supervisor.kill()
 
 
+def _command() -> str:
+    """How this program is called from where the user stands."""
+    if shutil.which("guerdon") is not None or Path(sys.argv[0]).name != "guerdon":
+        return "guerdon"
+    called = os.path.relpath(sys.argv[0])
+    return called if len(called) < len(sys.argv[0]) else sys.argv[0]
+
+
 def show(started: Started) -> None:
     """What runs where, and what to do next."""
     screen, stack = started.screen, started.stack
@@ -200,14 +213,16 @@ def show(started: Started) -> None:
         ],
     )
     if started.admin_key is not None:
-        screen.fields("Platform admin key: shown this once, keep it", [("Authorization: Bearer", started.admin_key)])
-    option = f" --data-dir {settings.data_dir}"
+        screen.heading("Platform admin key, shown this once: send it as `Authorization: Bearer KEY`")
+        screen.line(f"  {started.admin_key}", style="bold yellow")
+    command = _command()
+    option = "" if settings.data_dir == default_data_dir() else f" --data-dir {shlex.quote(str(settings.data_dir))}"
     screen.fields(
         "Next",
         [
-            ("a program", f'guerdon program create --name "Coffee" --domain coffee.example{option}'),
-            ("its funds", f"guerdon program fund BRAND_ID --amount 100000{option}"),
-            ("all is well?", f"guerdon doctor{option}"),
+            ("a program", f'{command} program create --name "Coffee" --domain coffee.example{option}'),
+            ("its funds", f"{command} program fund --amount 100000{option}"),
+            ("all is well?", f"{command} doctor{option}"),
         ],
     )
     screen.line()
