@@ -208,4 +208,12 @@ def _print(view: RuleView, *, as_json: bool) -> None:
         print_json(view.model_dump(mode="json", by_alias=True))
         return
     fields = {name.replace("_", " "): value for name, value in view.model_dump().items()}
-    print_fields({**fields, "reward": _told(view)})
+    print_fields(
+        {
+            **fields,
+            "reward": _told(view),
+            "max claims per user": _limit(view.max_claims_per_user),
+            "max claims total": _limit(view.max_claims_total),
+            "detection": json.dumps([way.model_dump(mode="json") for way in view.detection]),
+        }
+    )
