@@ -1,0 +1,57 @@
+"""The demo on a part of the log: what is in wallets on chain is what the purchases were worth; run again it books nothing twice."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.services import free_port
+from tests.system.house import GUERDON, ROOT, House
+
+pytestmark = pytest.mark.slow
+
+
+def worth(limit: int) -> tuple[int, int]:
+    """Whole dollars and customers of the first purchases, by another way than the product's."""
+    with gzip.open(ROOT / "src/guerdon/demo/data/cdnow-master.csv.gz", "rt") as log:
+        rows = list(csv.DictReader(log))[:limit]
+    return sum(int(Decimal(row["amount_usd"])) for row in rows), len({row["customer_id"] for row in rows})
+
+
+def demo(house: House, limit: int) -> dict[str, Any]:
+    report = house.data_dir.parent / f"{limit}.json"
+    done = subprocess.run(
+        [*GUERDON, "demo", "--exit", "--limit", str(limit), "--report", str(report),
+         "--data-dir", str(house.data_dir), "--port", str(house.port)],
+        capture_output=True, text=True, check=False, env=house.environment(), cwd="/", timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+def test_the_demo_pays_what_the_purchases_are_worth_and_nothing_twice(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    house = House(tmp_path / "demo")
+    house.port = free_port()
+    try:
+        for limit in (200, 300):
+            tokens, customers = worth(limit)
+            report = demo(house, limit)
+            assert set(report) == {
+                "purchases", "customers", "tokens_booked", "tokens_on_chain", "transactions", "consistent", "seconds",
+            }  # fmt: skip
+            assert report["consistent"] is True
+            assert (report["purchases"], report["customers"]) == (limit, customers)
+            assert report["tokens_booked"] == report["tokens_on_chain"] == tokens
+            assert report["transactions"] >= 1
+            assert set(report["seconds"]) == {"intake", "delivery"}
+    finally:
+        house.close()
