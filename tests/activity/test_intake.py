@@ -11,7 +11,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from guerdon.activity import waiting
 from guerdon.activity.batcher import MAX_WAITING
+from guerdon.activity.waiting import preferred_wait
 from guerdon.kit.database import Database
 from guerdon.kit.driver import RawConnection
 from tests.activity.house import BULK, MANUAL, ORIGIN, WALLETS, House, a_house, an_event, count
@@ -370,6 +372,35 @@ async def test_prefer_wait_ends_when_the_time_is_over(database: Database) -> Non
         async with asyncio.timeout(3):
             answer = await house.send(an_event(), Prefer="wait=1")
         assert (answer.status_code, answer.json()["transactionHash"]) == (200, None)
+        assert house.api.reception.watch._awaited == {}
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        (None, 0),
+        ("wait=5", 5),
+        ("respond-async; wait=5", 5),
+        ("wait = 3, x", 3),
+        ("wait=9999", 10),
+        ("wait=-1", 0),
+        ("await=5", 0),
+        ("wait=x", 0),
+    ],
+)
+def test_the_wait_that_is_preferred(prefer: str | None, seconds: int) -> None:
+    assert preferred_wait(prefer) == seconds
+
+
+async def test_waiting_callers_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_WAITERS", 3)
+    async with a_house(database) as house:
+        started = asyncio.get_running_loop().time()
+        calls = [asyncio.create_task(house.send(an_event(str(n)), Prefer="wait=2")) for n in range(8)]
+        done, _ = await asyncio.wait(calls, timeout=1.5)
+        assert len(done) == 5
+        assert {answer.status_code for answer in await asyncio.gather(*calls)} == {200}
+        assert asyncio.get_running_loop().time() - started < 4
 
 
 async def test_s01_a_report_reaches_no_other_programs_rows(database: Database, owner: RawConnection) -> None:

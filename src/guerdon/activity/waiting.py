@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -29,12 +29,21 @@ def preferred_wait(prefer: str | None) -> int:
     return 0 if match is None else min(int(match[1]), MAX_WAIT_SECONDS)
 
 
+@dataclass(slots=True)
+class _Awaited:
+    """A delivery whose transaction somebody waits for."""
+
+    found: asyncio.Future[str]
+    waiters: int = 0
+
+
 class TransactionWatch:
     """Tells waiting callers the transaction of a delivery as soon as it is sent."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: defaultdict[UUID, dict[UUID, asyncio.Future[str]]] = defaultdict(dict)
+        self._awaited: dict[UUID, dict[UUID, _Awaited]] = {}
+        """By program and delivery; only what somebody waits for."""
         self._waiters = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -42,18 +51,24 @@ class TransactionWatch:
         """The transaction of the delivery, or None if there is none within `seconds`, or too many are waiting."""
         if self._waiters >= MAX_WAITERS:
             return None
-        waiting = self._waiting[program_id]
-        found = waiting.setdefault(delivery_id, asyncio.get_running_loop().create_future())
+        deliveries = self._awaited.setdefault(program_id, {})
+        awaited = deliveries.setdefault(delivery_id, _Awaited(asyncio.get_running_loop().create_future()))
+        awaited.waiters += 1
         self._waiters += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
         try:
             # Shielded: several events of one account wait for one delivery.
-            return await asyncio.wait_for(asyncio.shield(found), seconds)
+            return await asyncio.wait_for(asyncio.shield(awaited.found), seconds)
         except TimeoutError:
             return None
         finally:
             self._waiters -= 1
+            awaited.waiters -= 1
+            if not awaited.waiters and deliveries.get(delivery_id) is awaited:
+                del deliveries[delivery_id]
+                if not deliveries and self._awaited.get(program_id) is deliveries:
+                    del self._awaited[program_id]
 
     async def close(self) -> None:
         """Stop watching; who waits is answered without a transaction when its time is over."""
@@ -64,25 +79,21 @@ class TransactionWatch:
     async def _watch(self) -> None:
         while self._waiters:
             await asyncio.sleep(POLL_SECONDS)
-            for program_id in list(self._waiting):
+            for program_id, deliveries in list(self._awaited.items()):
                 try:
-                    await self._look(program_id)
+                    await self._look(program_id, deliveries)
                 except Exception as error:
                     if not driver.is_connection_failure(error):
                         raise
                     log.warning("watch_lost_database", error=type(error).__name__)
-        self._waiting.clear()
 
-    async def _look(self, program_id: UUID) -> None:
-        waiting = self._waiting[program_id]
+    async def _look(self, program_id: UUID, deliveries: dict[UUID, _Awaited]) -> None:
         pool = await self._database.raw()
         async with pool.acquire() as connection:
             await connection.execute(begin_in_program(program_id))
-            found = await repository_intake.transactions(connection, program_id, list(waiting))
+            found = await repository_intake.transactions(connection, program_id, list(deliveries))
             await connection.execute("COMMIT")
         for delivery_id, transaction_hash in found.items():
-            future = waiting.pop(delivery_id)
-            if not future.done():
-                future.set_result(transaction_hash)
-        if not waiting:
-            self._waiting.pop(program_id, None)
+            awaited = deliveries.get(delivery_id)
+            if awaited is not None and not awaited.found.done():
+                awaited.found.set_result(transaction_hash)

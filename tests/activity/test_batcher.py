@@ -1,0 +1,95 @@
+"""Which reports make a batch: nothing overtakes what it shares a person or a key with. With the books it is `test_faults.py`."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guerdon.activity.batcher import _Queue, _take
+from guerdon.activity.submissions import Outcome, Submission
+from guerdon.earning.decision import Trust
+from guerdon.kit.ids import uuid7
+
+
+def a_report(person: str, key: int | None = None, signature: int | None = None) -> Submission:
+    return Submission(
+        identity=person,
+        event_type="order",
+        trust=Trust.SERVER,
+        operation="manual-event",
+        body_hash=b"",
+        key=None if key is None else bytes([1, key]),
+        signature=None if signature is None else bytes([2, signature]),
+    )
+
+
+REPORTS = st.lists(
+    st.builds(a_report, st.sampled_from("abcd"), st.none() | st.integers(0, 3), st.none() | st.integers(0, 3)), max_size=20
+)
+LANES = st.sets(st.sampled_from(["a", "b", b"\x01\x00", b"\x02\x01"]))
+
+
+def ignore(_: Outcome) -> None:
+    """Nobody waits for it."""
+
+
+@given(REPORTS, LANES, st.integers(1, 10))
+def test_a_batch_shares_nothing_with_what_flies_and_overtakes_nothing_that_it_depends_on(
+    reports: list[Submission], in_flight: set[str | bytes], limit: int
+) -> None:
+    waiting = deque((report, ignore) for report in reports)
+    blocked: set[str | bytes] = set()
+    taken = [report for report, _ in _take(waiting, limit, in_flight, blocked)]
+    left = [report for report, _ in waiting]
+
+    assert len(taken) <= limit
+    assert sorted(map(id, taken + left)) == sorted(map(id, reports))
+    places = {id(report): place for place, report in enumerate(reports)}
+    for part in (taken, left):
+        assert [places[id(report)] for report in part] == sorted(places[id(report)] for report in part)
+    for report in taken:
+        assert in_flight.isdisjoint(report.lanes)
+        for other in left:
+            if places[id(other)] < places[id(report)]:
+                assert set(other.lanes).isdisjoint(report.lanes)
+    if len(taken) < limit:
+        # Whatever may fly does.
+        for report in left:
+            assert not blocked.isdisjoint(report.lanes)
+
+
+@given(REPORTS, LANES, REPORTS)
+def test_a_report_is_held_back_only_by_what_it_shares_something_with(
+    waiting: list[Submission], in_flight: set[str | bytes], arriving: list[Submission]
+) -> None:
+    queue = _Queue(uuid7(), deque((report, ignore) for report in waiting), lanes=in_flight)
+    while queue.take()[0]:
+        pass
+    assert queue.stuck is not None
+    stuck = [report for report, _ in queue.singles]
+    for report in arriving:
+        held_back = queue.must_wait(report)
+        assert held_back == (
+            not in_flight.isdisjoint(report.lanes) or any(not set(other.lanes).isdisjoint(report.lanes) for other in stuck)
+        )
+        if held_back:
+            stuck.append(report)
+
+
+def test_while_single_reports_fly_the_other_flight_is_for_bulk_and_the_other_way_round() -> None:
+    queue = _Queue(uuid7())
+    queue.singles.extend((a_report(f"s{n}"), ignore) for n in range(200))
+    queue.bulk.extend((a_report(f"b{n}"), ignore) for n in range(1_500))
+    first, is_bulk = queue.take()
+    assert (len(first), is_bulk) == (128, False)
+    queue.flights = 1
+    second, is_bulk = queue.take()
+    assert (len(second), is_bulk) == (1_000, True)
+    # One bulk flight is left: the next goes to those who wait one by one.
+    queue.bulk_flights = 1
+    third, is_bulk = queue.take()
+    assert (len(third), is_bulk) == (72, False)
+    fourth, is_bulk = queue.take()
+    assert (len(fourth), is_bulk) == (500, True)
