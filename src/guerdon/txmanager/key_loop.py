@@ -109,7 +109,7 @@ class KeyLoop:
         await self._accept()
         await check_key(self.work)
         self._checked = True
-        self._head = None
+        self._head, self._head_seen_at = None, time.monotonic()
         self._in_flight = True
 
     async def _submit(self) -> None:
