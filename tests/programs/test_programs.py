@@ -134,9 +134,27 @@ async def test_s3_a_programs_key_sets_what_is_its_own_and_not_what_is_the_platfo
     own = await api.operator_of(program)
     path = f"/api/admin/programs/{program['brandId']}"
     assert (await own("PATCH", path, {"automationEnabled": False})).status_code == 200
-    for change in ({"gasBudgetWei": None}, {"gasBudgetWei": "1"}, {"syntheticDomain": "users.example.com"}):
+    for change in ({"gasBudgetWei": None}, {"gasBudgetWei": "1"}):
         answer = await own("PATCH", path, change)
         assert (answer.status_code, answer.json()["code"]) == (403, "PLATFORM_ONLY")
+
+
+async def test_s4_a_synthetic_domain_is_set_by_the_platform_alone(api: Running) -> None:
+    """Its addresses name platform users in every program, so whoever sets it could name anybody."""
+    program = await api.program()
+    own = await api.operator_of(program)
+    path = f"/api/admin/programs/{program['brandId']}"
+    for domain in ("users.example.com", None):
+        answer = await own("PATCH", path, {"syntheticDomain": domain})
+        assert (answer.status_code, answer.json()["code"]) == (403, "PLATFORM_ONLY")
+    assert (await api.platform("PATCH", path, {"syntheticDomain": "users.example.com"})).status_code == 200
+
+
+async def test_s25_a_gas_budget_is_set_by_the_platform_alone(api: Running) -> None:
+    program = await api.program()
+    path = f"/api/admin/programs/{program['brandId']}"
+    assert (await (await api.operator_of(program))("PATCH", path, {"gasBudgetWei": "1"})).status_code == 403
+    assert (await api.platform("PATCH", path, {"gasBudgetWei": "1"})).json()["gasBudgetWei"] == "1"
 
 
 async def test_domains_are_added_once_and_taken_away(api: Running) -> None:

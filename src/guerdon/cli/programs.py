@@ -62,7 +62,7 @@ async def list_programs(runtime: Runtime, limit: LimitOption = 100, as_json: Jso
     from guerdon.programs import repository, service
 
     async with runtime.database.platform() as session:
-        views = [await service.program_view(session, row) for row in await repository.programs_after(session, None, limit)]
+        views = await service.program_views(session, await repository.programs_after(session, None, limit))
     if as_json:
         print_json([view.model_dump(mode="json", by_alias=True) for view in views])
         return

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.kit.database import ScopedSession
+from guerdon.ledger.models import Asset
 from guerdon.programs.models import Program, ProgramDomain, ProgramKey
 
 CONFIG_CHANNEL = "guerdon_config"
@@ -70,6 +71,24 @@ async def domains_of(session: ScopedSession, program_id: UUID) -> Sequence[Progr
     """The program's domains, by name."""
     query = select(ProgramDomain).where(ProgramDomain.program_id == program_id).order_by(ProgramDomain.domain)
     return (await session.scalars(query)).all()
+
+
+async def domains_by_program(session: ScopedSession, program_ids: Collection[UUID]) -> dict[UUID, list[str]]:
+    """The domains of each of these programs, by name."""
+    query = (
+        select(ProgramDomain.program_id, ProgramDomain.domain)
+        .where(ProgramDomain.program_id.in_(program_ids))
+        .order_by(ProgramDomain.domain)
+    )
+    found: dict[UUID, list[str]] = {}
+    for program_id, domain in await session.execute(query):
+        found.setdefault(program_id, []).append(domain)
+    return found
+
+
+async def asset_symbols(session: ScopedSession, asset_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The symbol of each of these assets."""
+    return dict(iter(await session.execute(select(Asset.id, Asset.symbol).where(Asset.id.in_(asset_ids)))))
 
 
 async def domains_after(session: ScopedSession, program_id: UUID, after: str | None, limit: int) -> Sequence[ProgramDomain]:

@@ -36,7 +36,7 @@ async def list_programs(request: Reading, limit: Limit = 50, cursor: CursorText 
         if own is not None:
             return Page(items=[await service.program_view(session, own)], next_cursor=None)
         rows, following = page(await repository.programs_after(session, after, limit + 1), limit, lambda row: row.id)
-        return Page(items=[await service.program_view(session, row) for row in rows], next_cursor=following)
+        return Page(items=await service.program_views(session, rows), next_cursor=following)
 
 
 @router.get("/{program}")

@@ -7,6 +7,7 @@ program begins with are put in by `earning/onboarding.py`.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -123,15 +124,24 @@ async def remove_domain(session: ScopedSession, program_id: UUID, domain: str) -
 
 async def program_view(session: ScopedSession, program: Program) -> ProgramView:
     """A program as it is shown."""
-    asset = await session.get_one(Asset, program.asset_id)
-    domains = await repository.domains_of(session, program.id)
-    return ProgramView.model_validate(
-        {
-            **{name: getattr(program, name) for name in ProgramView.model_fields if name not in {"asset", "domains"}},
-            "asset": asset.symbol,
-            "domains": [domain.domain for domain in domains],
-        }
-    )
+    return (await program_views(session, [program]))[0]
+
+
+async def program_views(session: ScopedSession, programs: Sequence[Program]) -> list[ProgramView]:
+    """Programs as they are shown, with the symbols of their assets and their domains."""
+    symbols = await repository.asset_symbols(session, {program.asset_id for program in programs})
+    domains = await repository.domains_by_program(session, [program.id for program in programs])
+    columns = [name for name in ProgramView.model_fields if name not in {"asset", "domains"}]
+    return [
+        ProgramView.model_validate(
+            {
+                **{name: getattr(program, name) for name in columns},
+                "asset": symbols[program.asset_id],
+                "domains": domains.get(program.id, []),
+            }
+        )
+        for program in programs
+    ]
 
 
 async def changed_program_view(
