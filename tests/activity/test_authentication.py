@@ -23,8 +23,6 @@ from guerdon.programs.service import add_domain
 from tests.activity.house import MANUAL, ORIGIN, RING, House, a_house, an_event, count
 from tests.support.books import NOW
 
-pytestmark = pytest.mark.every_database
-
 BODY = json.dumps(an_event()).encode()
 
 

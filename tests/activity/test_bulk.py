@@ -13,8 +13,6 @@ from guerdon.kit.database import Database
 from guerdon.kit.driver import RawConnection
 from tests.activity.house import BULK, ORIGIN, House, a_house, an_event, count
 
-pytestmark = pytest.mark.every_database
-
 
 def code(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["code"]

@@ -18,8 +18,6 @@ from guerdon.programs.service import add_domain
 from tests.activity.house import RING, a_house
 from tests.support.books import NOW
 
-pytestmark = pytest.mark.every_database
-
 
 @asynccontextmanager
 async def listening(database: Database, *, fresh_seconds: float) -> AsyncIterator[Directory]:

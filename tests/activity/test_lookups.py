@@ -25,8 +25,6 @@ from tests.support.api import Caller, Running, running, settings_for
 from tests.support.books import NOW
 from tests.support.postgres import Urls
 
-pytestmark = pytest.mark.every_database
-
 CONFIG = "/loyalteez-api/event-config"
 ELIGIBLE = "/loyalteez-api/check-eligibility"
 BALANCE = "/loyalteez-api/user-balance"

@@ -13,7 +13,7 @@ from guerdon.activity.models import Event, EventKey, Reversal
 from guerdon.activity.reversals import ReversalRequest, reverse_event
 from guerdon.earning.models import Accrual
 from guerdon.kit.database import Database, ProgramSession, run_in_program
-from guerdon.kit.errors import IdempotencyConflictError
+from guerdon.kit.errors import ConflictError, IdempotencyConflictError
 from guerdon.kit.ids import uuid7
 from guerdon.ledger import repository as ledger_repository
 from guerdon.ledger import service as ledger
@@ -197,6 +197,32 @@ async def test_a_reversal_repeated_with_its_key_gets_the_first_answer(database: 
     assert await balance(database, program, asset) == (0, 6, 0)
     with pytest.raises(IdempotencyConflictError):
         await reverse(database, program, replace(wanted, points=5, body_hash=b"other"))
+
+
+async def test_s11_a_repeat_that_was_signed_anew_uses_its_signature_up(database: Database) -> None:
+    asset = await an_asset(database)
+    program = await a_program(database, asset, funds=100)
+    event = await a_reward(database, program, asset, 60, delivery_id=uuid7())
+
+    def sent(key: bytes, signature: bytes) -> ReversalRequest:
+        return ReversalRequest(event, 20, "order refunded", (key, signature), b"body")
+
+    await reverse(database, program, sent(b"K", b"S1"))
+    await reverse(database, program, sent(b"K", b"S2"))
+    await reverse(database, program, sent(b"K2", b"S2"))
+    assert await balance(database, program, asset) == (0, 40, 0)
+
+
+async def test_one_key_for_two_events_at_once_reverses_one_of_them(database: Database) -> None:
+    asset = await an_asset(database)
+    program = await a_program(database, asset, funds=100)
+    delivery = uuid7()
+    events = [await a_reward(database, program, asset, 10, delivery_id=delivery) for _ in range(2)]
+    wanted = [request(event, 10, key=b"K", body=event.bytes) for event in events]
+    outcomes = await asyncio.gather(*(reverse(database, program, one) for one in wanted), return_exceptions=True)
+    assert sum(isinstance(outcome, Reversal) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, ConflictError | IdempotencyConflictError) for outcome in outcomes) == 1
+    assert await balance(database, program, asset) == (0, 10, 0)
 
 
 async def test_s11_a_signature_of_an_event_reverses_nothing(database: Database) -> None:

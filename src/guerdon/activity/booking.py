@@ -27,7 +27,6 @@ from guerdon.activity.submissions import Booked, Outcome, Submission
 from guerdon.kit import driver
 from guerdon.kit.database import (
     CHECK_VIOLATION,
-    LOCK_NOT_AVAILABLE,
     RETRYABLE,
     UNIQUE_VIOLATION,
     Database,
@@ -41,7 +40,7 @@ from guerdon.programs.errors import ProgramNotFoundError
 
 ATTEMPTS: Final = 5
 """Times that a batch is decided before it is halved."""
-_CONFLICTS = RETRYABLE | {CHECK_VIOLATION, LOCK_NOT_AVAILABLE, UNIQUE_VIOLATION}
+_CONFLICTS = RETRYABLE | {CHECK_VIOLATION, UNIQUE_VIOLATION}
 _NOWHERE = UUID(int=0)
 """The asset of a report that no rule fits."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.activity.models import Event, EventKey, Reversal
 from guerdon.earning.models import Accrual
@@ -21,6 +23,20 @@ async def keys_used(session: ProgramSession, program_id: UUID, key_hashes: list[
     return list(
         await session.scalars(select(EventKey).where(EventKey.program_id == program_id, EventKey.key_hash.in_(key_hashes)))
     )
+
+
+async def bind_keys(
+    session: ProgramSession, program_id: UUID, key_hashes: Sequence[bytes], used_for: UUID, body_hash: bytes, operation: str
+) -> int:
+    """Remember what these keys and signatures were used for; how many of them were new."""
+    if not key_hashes:
+        return 0
+    rows = [
+        {"program_id": program_id, "key_hash": key, "event_id": used_for, "body_hash": body_hash, "operation": operation}
+        for key in sorted(set(key_hashes))
+    ]
+    bound = await session.scalars(insert(EventKey).values(rows).on_conflict_do_nothing().returning(EventKey.key_hash))
+    return len(bound.all())
 
 
 async def event(session: ProgramSession, program_id: UUID, event_id: UUID) -> Event | None:

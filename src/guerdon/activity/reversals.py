@@ -9,11 +9,11 @@ from uuid import UUID
 from guerdon.activity import keys
 from guerdon.activity import repository_reversals as repository
 from guerdon.activity.errors import EventNotFoundError, ReplayedSignatureError, ReversalTooLargeError
-from guerdon.activity.models import EventKey, Reversal
+from guerdon.activity.models import Reversal
 from guerdon.earning.decision import Trust
 from guerdon.earning.models import Accrual
 from guerdon.kit.database import ProgramSession
-from guerdon.kit.errors import IdempotencyConflictError
+from guerdon.kit.errors import ConflictError, IdempotencyConflictError
 from guerdon.kit.ids import uuid7
 from guerdon.kit.outbox import append
 from guerdon.ledger import repository as ledger_repository
@@ -55,7 +55,8 @@ async def reverse_event(
     """Book the reversal once; (the reversal, whether this call repeated an earlier one).
 
     None where nothing of the reward is left to take. Raises `EventNotFoundError`, `ReversalTooLargeError`,
-    `IdempotencyConflictError`.
+    `IdempotencyConflictError`, `ReplayedSignatureError`, and `ConflictError` where another request with the same key is
+    being booked right now.
     """
     accrual = await repository.lock_accrual(session, program_id, request.event_id)
     event = await repository.event(session, program_id, request.event_id)
@@ -64,6 +65,8 @@ async def reverse_event(
     # Under the accrual's lock: a second request with the same key waited for the first and now sees it (SAFETY S10).
     earlier = await _earlier(session, program_id, request)
     if earlier is not None:
+        # Repeated with its key and signed anew: the new signature is used up too, or it would book once more (SAFETY S11).
+        await repository.bind_keys(session, program_id, request.key_hashes, earlier.id, request.body_hash, OPERATION)
         return earlier, True
     left = accrual.points - accrual.reversed
     if request.points is not None and request.points > left:
@@ -88,10 +91,9 @@ async def reverse_event(
         reversed_at=now,
     )
     session.add(reversal)
-    session.add_all(
-        EventKey(program_id=program_id, key_hash=key, event_id=reversal_id, body_hash=request.body_hash, operation=OPERATION)
-        for key in request.key_hashes
-    )
+    bound = await repository.bind_keys(session, program_id, request.key_hashes, reversal_id, request.body_hash, OPERATION)
+    if bound != len(set(request.key_hashes)):
+        raise ConflictError
     await append(
         session,
         "event.reversed",
@@ -112,13 +114,12 @@ async def event_reported_as(session: ProgramSession, program_id: UUID, idempoten
 
 
 async def _earlier(session: ProgramSession, program_id: UUID, request: ReversalRequest) -> Reversal | None:
-    for key in await repository.keys_used(session, program_id, list(request.key_hashes)):
-        if key.operation != OPERATION:
-            raise ReplayedSignatureError
-        if key.body_hash != request.body_hash:
-            raise IdempotencyConflictError
-        return await repository.reversal(session, program_id, key.event_id)
-    return None
+    used = await repository.keys_used(session, program_id, list(request.key_hashes))
+    if any(key.operation != OPERATION for key in used):
+        raise ReplayedSignatureError
+    if len({key.event_id for key in used}) > 1 or any(key.body_hash != request.body_hash for key in used):
+        raise IdempotencyConflictError
+    return await repository.reversal(session, program_id, used[0].event_id) if used else None
 
 
 async def _take(

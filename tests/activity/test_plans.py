@@ -1,0 +1,74 @@
+"""How PostgreSQL carries out the hot statements when it planned them while the tables were empty: by whole keys.
+
+A cached plan of a plain join, made then, reads every row of the program for each event.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from guerdon.activity import repository_booking, repository_intake
+from guerdon.kit.database import Database, begin_in_program
+from guerdon.kit.ids import uuid7
+
+pytestmark = pytest.mark.every_database
+
+
+async def generic_plan(database: Database, statement: str) -> str:
+    parameters = max(int(number) for number in re.findall(r"\$(\d+)", statement))
+    async with (await database.raw()).acquire() as connection:
+        await connection.execute(begin_in_program(uuid7()))
+        await connection.execute(f"prepare hot as {statement}")
+        rows = await connection.fetch(f"explain (costs off) execute hot({', '.join(['null'] * parameters)})")
+        await connection.execute("deallocate hot")
+        await connection.execute("rollback")
+    return "\n".join(str(row[0]) for row in rows)
+
+
+def conditions(plan: str, table: str) -> list[str]:
+    """The index conditions under which a table is read."""
+    return re.findall(rf"Index (?:Only )?Scan using \w+ on {table}\b.*\n\s+Index Cond: (.*)", plan)
+
+
+LOOKUPS = [
+    (repository_intake._LOAD, "identities", "identity"),
+    (repository_intake._LOAD, "accounts", "id"),
+    (repository_intake._LOAD, "claim_counters", "event_type"),
+    (repository_intake._LOAD, "account_balances", "account_id"),
+    (repository_intake._LOAD, "event_keys", "key_hash"),
+    (repository_intake._LOAD_CAPS, "cap_counters", "cap_key"),
+    (repository_intake._ANSWERS, "events", "id"),
+    (repository_intake._ANSWERS, "accruals", "id"),
+    (repository_intake._ANSWERS, "deliveries", "id"),
+]
+
+
+@pytest.mark.parametrize(("statement", "table", "column"), LOOKUPS, ids=[table for _, table, _ in LOOKUPS])
+async def test_every_look_up_is_by_the_whole_key(database: Database, statement: str, table: str, column: str) -> None:
+    found = conditions(await generic_plan(database, statement), table)
+    assert len(found) == 1
+    assert "program_id = $1" in found[0]
+    assert re.search(rf"\b{column} = ", found[0]) is not None
+
+
+async def test_the_write_reads_no_table(database: Database) -> None:
+    plan = await generic_plan(database, repository_booking._WRITE)
+    assert "Seq Scan" not in plan
+    assert "Index Scan" not in plan
+    assert plan.count("Insert on ") == 12
+
+
+async def test_the_write_locks_in_the_order_of_s15(database: Database) -> None:
+    """Accounts, then their balances and deliveries, then counters by key; funds come with the commit."""
+    plan = await generic_plan(database, repository_booking._WRITE)
+    reads = re.findall(r"CTE Scan on (\w+)", plan)
+    order = [reads.index(part) for part in ("people", "names", "balanced", "counted", "capped", "bound", "posted")]
+    assert order == sorted(order)
+
+
+def test_the_hot_statements_fit_the_drivers_cache() -> None:
+    """asyncpg prepares anew, each time, what is longer than this."""
+    assert len(repository_booking._WRITE) < 15_360
+    assert len(repository_intake._LOAD) < 15_360
