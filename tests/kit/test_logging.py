@@ -99,3 +99,14 @@ def test_a_terminal_gets_text(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.reset_defaults()
     assert "event.booked" in stream.getvalue()
     assert "points=25" in stream.getvalue()
+
+
+def test_an_exception_is_logged_without_the_values_of_its_frames(logged: Callable[[], list[dict[str, object]]]) -> None:
+    shown = "bd2350" * 10
+    try:
+        raise ValueError(len(shown))
+    except ValueError:
+        structlog.stdlib.get_logger("guerdon.test").exception("key.lost")
+    (line,) = logged()
+    assert "ValueError" in json.dumps(line["exception"])
+    assert shown not in json.dumps(line)

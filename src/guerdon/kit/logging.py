@@ -43,7 +43,8 @@ def configure_logging(level: str, form: Literal["json", "console"], stream: Text
         structlog.processors.StackInfoRenderer(),
     ]
     if form == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        # Without the frames' locals: a key may be in one of them, under any name.
+        shared.append(structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)))
         renderer: Processor = structlog.processors.JSONRenderer()
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback)
