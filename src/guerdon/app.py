@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -29,9 +29,7 @@ from guerdon.activity import routes as events
 from guerdon.activity import routes_admin as events_admin
 from guerdon.activity import routes_reversals as reversals
 from guerdon.activity.events_api import open_events_api
-from guerdon.connections import ChainClients
 from guerdon.earning import routes as earning
-from guerdon.engines import Engines
 from guerdon.kit.clock import Clock, SystemClock
 from guerdon.kit.database import Database, PlatformSession
 from guerdon.kit.ids import uuid7
@@ -39,6 +37,7 @@ from guerdon.kit.metrics import Gauges, serve_metrics
 from guerdon.kit.openapi import document
 from guerdon.kit.ratelimit import RateLimiter
 from guerdon.kit.secrets import KeyRing, key_ring
+from guerdon.kit.serving import Draining
 from guerdon.kit.web import BodyLimit, RequestLog, render_errors
 from guerdon.kit.worker import Handler, Worker
 from guerdon.notices import routes as notices
@@ -51,6 +50,8 @@ from guerdon.programs import routes_admin_keys as admin_keys
 from guerdon.programs import routes_platform as platform_routes
 from guerdon.programs.funding import FundingDeps
 from guerdon.settings import Settings
+from guerdon.txmanager.connections import ChainClients
+from guerdon.txmanager.engines import Engines
 from guerdon.txmanager.metrics import gauges as transaction_gauges
 from guerdon.txmanager.repository_keys import deployment, insert_deployment
 
@@ -74,22 +75,6 @@ class WebRole(StrEnum):
     """Event intake and look-ups."""
     ADMIN = "admin"
     """`/api/admin`."""
-
-
-class Draining(Protocol):
-    """Tells whether the process is about to end."""
-
-    @property
-    def begun(self) -> bool:
-        """Has somebody asked the process to end?"""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class NotDraining:
-    """Of a process that nobody has asked to end."""
-
-    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +215,7 @@ class Application:
         self._role = role
         self._clock = clock
         self._api = api(role)
-        self._api.state.draining = draining or NotDraining()
+        self._api.state.draining = draining or Draining()
         self._behind: ASGIApp = RequestLog(BodyLimit(self._api, settings.max_body_bytes))
         self._front = self._behind
 

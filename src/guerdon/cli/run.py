@@ -53,8 +53,8 @@ def web(
     """Serve the API. SIGTERM: /ready says no, running requests end, then the process does."""
     from guerdon.app import WebRole, create_app
     from guerdon.kit.logging import configure_logging
+    from guerdon.kit.serving import Draining, listen, serve
     from guerdon.local.services import announce_ready
-    from guerdon.serving import Draining, listen, serve
     from guerdon.settings import load_settings
 
     if role not in set(WebRole):
@@ -133,4 +133,10 @@ def _connected(settings: Settings) -> Settings:
     """The settings with the database and the chain of the `guerdon up` in the data directory, where none are given."""
     from guerdon.local.datadir import DataDir
 
-    return DataDir(settings.data_dir).completed(settings)
+    completed = DataDir(settings.data_dir).completed(settings)
+    if completed.database_url is None:
+        raise CommandError(
+            f"no database is given, and none runs in {settings.data_dir}",
+            "set DATABASE_URL, or start everything on this machine with `guerdon up`",
+        )
+    return completed

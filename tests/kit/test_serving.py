@@ -7,18 +7,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
 import pytest
 
-from guerdon.serving import ListenError, listen
+from guerdon.kit.serving import ListenError, listen
 from tests.support.services import free_port
 
 SERVER = """
 import asyncio, sys
-from guerdon.serving import Draining, listen, serve
+from guerdon.kit.serving import Draining, listen, serve
 draining = Draining()
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -40,7 +40,7 @@ serve(app, sock, draining=draining, drain_seconds=float(sys.argv[2]), shutdown_s
 
 
 @contextmanager
-def server(port: int, drain_seconds: float) -> Iterator[subprocess.Popen[str]]:
+def server(port: int, drain_seconds: float) -> Generator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-c", SERVER, str(port), str(drain_seconds)], stdout=subprocess.PIPE, text=True
     ) as process:

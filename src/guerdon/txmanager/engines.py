@@ -1,6 +1,6 @@
 """Keeps one engine running for each network that is set up and has an RPC address; networks may be added meanwhile.
 
-What an engine does is `txmanager/engine.py`.
+What an engine does is `engine.py`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
 
-from guerdon.connections import ChainClients
-from guerdon.kit.database import Database, ScopedSession
+from guerdon.kit.database import Database
 from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.secrets import KeyRing
+from guerdon.txmanager import repository_keys
+from guerdon.txmanager.connections import ChainClients
 from guerdon.txmanager.engine import KeyEngine
-from guerdon.txmanager.models import Network
 
 _LOOK_SECONDS: Final = 2.0
 """How soon a network that was added is served."""
@@ -52,7 +51,7 @@ class Engines:
 
     async def _networks(self) -> list[str]:
         async with self._database.platform() as session:
-            return await network_names(session)
+            return [network.name for network in await repository_keys.networks(session)]
 
     async def _keep(self, network: str, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -68,11 +67,6 @@ class Engines:
             except Exception as error:
                 log.exception("engine.stopped", network=network, error=type(error).__name__)
                 await _wait(stop, _REST_SECONDS)
-
-
-async def network_names(session: ScopedSession) -> list[str]:
-    """Every network that is set up."""
-    return list(await session.scalars(select(Network.name).order_by(Network.name)))
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -1,5 +1,5 @@
 """Serves the application over HTTP with uvicorn, and stops in the order that loses nothing: not ready, no new connections,
-running requests to their end, then the rest. What is served is `app.py`.
+running requests to their end, then the rest. What is served is the caller's (`app.py`).
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -129,10 +128,3 @@ def serve(
             # uvicorn leaves so when the lifespan failed, after saying why in the log.
             return False
     return server.started
-
-
-def restore_default_signals() -> None:
-    """What a parent ignored (a shell's background job ignores SIGINT) is heard again."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
