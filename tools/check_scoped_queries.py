@@ -203,13 +203,12 @@ def _key_names_program(key: ast.expr) -> bool:
 
 def tenant_models() -> dict[str, str]:
     """Class names of the tenant models and their tables, as the application declares them."""
-    from guerdon import tables  # noqa: PLC0415 - the check itself is tested without the application
-    from guerdon.kit.models import Base, Scope  # noqa: PLC0415
+    from guerdon.kit.models import Scope  # noqa: PLC0415 - the check itself is tested without the application
+    from guerdon.tables import MAPPERS  # noqa: PLC0415 - the same
 
-    assert tables  # noqa: S101 - imported for what it declares
     return {
         mapper.class_.__name__: mapper.local_table.name  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-        for mapper in Base.registry.mappers
+        for mapper in MAPPERS
         if mapper.local_table.info.get("scope") == Scope.TENANT.value  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     }
 

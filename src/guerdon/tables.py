@@ -1,12 +1,21 @@
-"""Every table of the application, imported in one place so that `Base.metadata` is complete."""
+"""Every table of the application: whoever needs all of them imports them from here, so that none is missing."""
 
 from guerdon.accounts import models as accounts
 from guerdon.activity import models as activity
 from guerdon.earning import models as earning
 from guerdon.kit import idempotency, jobs, outbox
+from guerdon.kit.models import Base, Scope
 from guerdon.ledger import models as ledger
 from guerdon.payouts import models as payouts
 from guerdon.programs import models as programs
 from guerdon.txmanager import models as txmanager
 
-__all__ = ["accounts", "activity", "earning", "idempotency", "jobs", "ledger", "outbox", "payouts", "programs", "txmanager"]
+DECLARED_IN = (accounts, activity, earning, idempotency, jobs, ledger, outbox, payouts, programs, txmanager)
+"""The modules that declare tables."""
+METADATA = Base.metadata
+MAPPERS = Base.registry.mappers
+
+
+def tables_in(scope: Scope) -> list[str]:
+    """Names of the tables that live in a scope."""
+    return sorted(table.name for table in METADATA.tables.values() if table.info.get("scope") == scope.value)

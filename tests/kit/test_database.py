@@ -15,7 +15,8 @@ from guerdon.kit import driver
 from guerdon.kit.database import Database, PlatformSession, ProgramSession, begin_in_program, program_scope
 from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.ids import uuid7
-from guerdon.kit.models import Scope, tables_in
+from guerdon.kit.models import Scope
+from guerdon.tables import tables_in
 from tests.support.postgres import Urls
 
 OURS = UUID("01890a5d-ac96-774b-bcce-b302099a8057")

@@ -100,8 +100,3 @@ class Base(DeclarativeBase):
         },
     )
     type_annotation_map: dict[Any, TypeEngine[Any]] = {str: Text(), int: BigInteger(), datetime: DateTime(timezone=True)}  # noqa: RUF012
-
-
-def tables_in(scope: Scope) -> list[str]:
-    """Names of the tables that live in a scope."""
-    return sorted(table.name for table in Base.metadata.tables.values() if table.info.get("scope") == scope.value)

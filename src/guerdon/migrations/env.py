@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from guerdon import tables
-from guerdon.kit.models import Base
+from guerdon.tables import METADATA
 
-assert tables  # imported for the tables that it declares
-
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=Base.metadata, transaction_per_migration=True
-)
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA, transaction_per_migration=True)
 with context.begin_transaction():
     context.run_migrations()
