@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from fastapi import APIRouter
 
 from guerdon.earning.verify import CHECKS as EARNING_CHECKS
 from guerdon.kit.api import Wire
+from guerdon.kit.database import Database
 from guerdon.ledger.verify import CHECKS as LEDGER_CHECKS
 from guerdon.ledger.verify import Finding, verify_program
+from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.verify import verify_payouts
 from guerdon.programs import repository
 from guerdon.programs.dependencies import Reading
-
-if TYPE_CHECKING:
-    from guerdon.app import Runtime
 
 router = APIRouter(prefix="/api/admin/ledger", tags=["ledger"])
 
 CHECKS = {**LEDGER_CHECKS, **EARNING_CHECKS}
 _PAGE = 200
+
+
+class Books(Protocol):
+    """What verifying uses of the running application."""
+
+    @property
+    def database(self) -> Database:
+        """The unit of work."""
+        ...
+
+    def payout_deps(self) -> PayoutDeps:
+        """What asking the chain for payouts takes."""
+        ...
 
 
 class FindingView(Wire):
@@ -42,17 +54,17 @@ class Verification(Wire):
     findings: list[FindingView]
 
 
-async def verify(runtime: Runtime, program_id: UUID | None = None) -> Verification:
+async def verify(books: Books, program_id: UUID | None = None) -> Verification:
     """Verify one program's books; or all of them, and the payouts against the chain too."""
-    programs = await _all_programs(runtime) if program_id is None else [program_id]
+    programs = await _all_programs(books) if program_id is None else [program_id]
     findings: list[Finding] = []
     for program in programs:
-        async with runtime.database.program(program) as session:
+        async with books.database.program(program) as session:
             findings += await verify_program(session, program, CHECKS)
     checks = [*CHECKS]
     if program_id is None:
         checks.append("payouts are on chain what they are here, and backed by the treasury")
-        findings += await verify_payouts(runtime.payout_deps())
+        findings += await verify_payouts(books.payout_deps())
     shown = [
         FindingView(check=one.check, program_id=one.program_id, subject=one.subject, detail=_plain(one.detail))
         for one in findings
@@ -60,9 +72,9 @@ async def verify(runtime: Runtime, program_id: UUID | None = None) -> Verificati
     return Verification(consistent=not shown, programs=len(programs), checks=checks, findings=shown)
 
 
-async def _all_programs(runtime: Runtime) -> list[UUID]:
+async def _all_programs(books: Books) -> list[UUID]:
     found: list[UUID] = []
-    async with runtime.database.platform() as session:
+    async with books.database.platform() as session:
         while page := await repository.programs_after(session, found[-1] if found else None, _PAGE):
             found += [program.id for program in page]
     return found
@@ -77,5 +89,5 @@ def _plain(detail: dict[str, Any]) -> dict[str, Any]:
 async def verify_ledger(request: Reading) -> Verification:
     """Reconcile the books: everything and the chain for an operator of the platform, its own books for a program."""
     program = await request.program_if_named()
-    runtime: Runtime = request.services  # pyright: ignore[reportAssignmentType]
-    return await verify(runtime, None if program is None else program.id)
+    books = cast("Books", request.services)
+    return await verify(books, None if program is None else program.id)
