@@ -12,7 +12,7 @@ from guerdon.accounts.wallets import MASTER_SECRET_BYTES, BuiltInWallets
 from guerdon.kit.database import PlatformSession
 from guerdon.kit.secrets import KeyRing, SecretError
 
-MASTER_SECRET: Final = "wallets"
+MASTER_SECRET: Final = "wallets"  # noqa: S105 - the name of a secret
 """Its name among the stored secrets."""
 _CONTEXT: Final = b"master secret of wallets"
 
@@ -44,5 +44,6 @@ async def open_wallets(session: PlatformSession, ring: KeyRing, now: datetime) -
     if {stored.fingerprint, await repository.remember_fingerprint(session, stored.fingerprint)} != {wallets.fingerprint()}:
         raise MasterSecretError
     if not ring.is_current(stored.envelope):
-        await repository.wrap_master_secret(session, MASTER_SECRET, stored.fingerprint, ring.rewrap(stored.envelope, _CONTEXT), now)
+        wrapped = ring.rewrap(stored.envelope, _CONTEXT)
+        await repository.wrap_master_secret(session, MASTER_SECRET, stored.fingerprint, wrapped, now)
     return wallets

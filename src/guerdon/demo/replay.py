@@ -1,7 +1,7 @@
 """Reports purchases as a shop's server would: signed NDJSON over HTTP, the row number as idempotency key.
 
 Whatever got no answer, or one to come back later, is sent again with the same keys: a purchase is booked once however often
-this runs. What becomes of the rewards is in `delivery.py`.
+this runs. What becomes of the rewards is in `outcome.py`.
 """
 
 from __future__ import annotations

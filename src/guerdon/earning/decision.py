@@ -182,7 +182,7 @@ def _refused_by_time(report: Report, rule: RuleTerms, state: State, now: datetim
         return None
     if not report.keyed and now - claims.last_at < DUPLICATE_WINDOW:
         return Refused(409, "DUPLICATE_EVENT", "Duplicate event detected")
-    if rule.max_claims_per_user not in {UNLIMITED} and claims.count >= rule.max_claims_per_user:
+    if rule.max_claims_per_user != UNLIMITED and claims.count >= rule.max_claims_per_user:
         details = {"claimCount": claims.count, "maxClaims": rule.max_claims_per_user}
         return Refused(
             429, "CLAIM_LIMIT_REACHED", "This user has claimed this reward as often as its rule allows.", details=details

@@ -202,7 +202,8 @@ class Delivery(Base):
         CheckConstraint("points > 0 or state in ('refused', 'returned')", name="points"),
         CheckConstraint("kind in ('automatic', 'claim')", name="kind"),
         CheckConstraint(
-            "state in ('requested', 'approved', 'in_review', 'refused', 'returned') or (amount_atomic is not null and destination is not null and batch_id is not null)",
+            "state in ('requested', 'approved', 'in_review', 'refused', 'returned') "
+            "or (amount_atomic is not null and destination is not null and batch_id is not null)",
             name="bound",
         ),
         # What an account earns while its tokens wait is one row that grows: one transfer a window (DESIGN section 6, rule 7).
