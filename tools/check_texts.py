@@ -1,7 +1,8 @@
 """Checks of the repository's texts that no linter makes.
 
 A file is at most 400 lines long; nothing is left to do later in code; the lock file holds hashes, no addresses, and every
-package that pyproject.toml names; docs/errors.md and docs/settings.md are what the code says.
+package that pyproject.toml names; docs/errors.md and docs/settings.md are what the code says; the files that
+docs/architecture.md names exist.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE = 400
+_PATH = re.compile(r"(?:[\w.-]+/)*[\w.*-]+\.(?:py|md|sol|js|mjs|toml|json)|(?:[\w.-]+/)+")
 _LATER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError")
 
 
@@ -74,9 +76,26 @@ def generated_pages() -> Iterator[str]:
         yield (result.stdout + result.stderr).strip()
 
 
+def missing_paths(text: str, root: Path) -> Iterator[str]:
+    """Paths in backticks that are neither below `root` nor in the package; a bare name may be in any folder of the package."""
+    package = root / "src" / "guerdon"
+    for named in dict.fromkeys(re.findall(r"`([^`\n]+)`", text)):
+        if _PATH.fullmatch(named) is None:
+            continue
+        places = [root.glob(named), package.glob(named), package.glob(f"*/{named}") if "/" not in named else ()]
+        if not any(found for place in places for found in place):
+            yield named
+
+
+def architecture() -> Iterator[str]:
+    """Whoever looks for a step of the flow finds it where docs/architecture.md says."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    yield from (f"docs/architecture.md: there is no {named}" for named in missing_paths(text, ROOT))
+
+
 def main() -> int:
     """Run all; 1 if there is a finding."""
-    findings = [*long_files(), *left_for_later(), *lock_file(), *generated_pages()]
+    findings = [*long_files(), *left_for_later(), *lock_file(), *generated_pages(), *architecture()]
     for finding in findings:
         print(finding)
     print(f"texts: {len(findings)} findings")
