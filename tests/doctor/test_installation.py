@@ -76,12 +76,12 @@ async def test_a_key_that_is_paused_is_told_with_its_reason(database: Database, 
     async with database.platform() as session:
         session.add(Network(name="local", chain_id=31337, block_time_ms=2000, created_at=NOW))
         await session.flush()
-        session.add(
-            Key(
-                id=uuid4(), network="local", purpose="treasury", address="0x" + "22" * 20, secret_encrypted=b"x",
-                paused_at=NOW, pause_reason="a nonce that we do not know", created_at=NOW,
-            )  # fmt: skip
+        paused = {"paused_at": NOW, "pause_reason": "a nonce that we do not know"}
+        address = "0x" + "22" * 20
+        key = Key(
+            id=uuid4(), network="local", purpose="treasury", address=address, secret_encrypted=b"x", created_at=NOW, **paused
         )
+        session.add(key)
     told = await doctor.look(settings, database)
     assert found(told)["treasury key"].endswith("is paused: a nonce that we do not know")
     assert found(told, Verdict.NOTE)["worker"] == "nobody signs for local"

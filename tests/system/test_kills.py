@@ -71,7 +71,7 @@ async def test_a_second_up_on_the_same_data_is_refused_with_a_remedy(house: Hous
     await settled(house)
     second = House(house.data_dir)
     second.output = house.data_dir.parent / "second.out"
-    with pytest.raises(AssertionError, match="error: process [0-9]+ runs on"):
+    with pytest.raises(AssertionError, match=r"error: process [0-9]+ runs on"):
         await asyncio.to_thread(second.start)
     assert "what to do: stop it" in second.said()
 

@@ -80,8 +80,13 @@ class DataDir:
         beside.write_text(json.dumps(dict(endpoints), indent=2) + "\n", encoding="utf-8")
         beside.replace(self.run / "endpoints.json")
 
+    def forget(self) -> None:
+        """Nothing listens any more; where the chain did is remembered for the next start."""
+        rpc = self.told().get("rpc")
+        self.tell({} if rpc is None else {"last_rpc": rpc})
+
     def told(self) -> dict[str, str]:
-        """Where things listen, or listened last."""
+        """Where things listen, or did when they were killed."""
         try:
             stored = json.loads((self.run / "endpoints.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

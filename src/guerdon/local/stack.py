@@ -86,7 +86,8 @@ class Stack:
     async def start_chain(self) -> str:
         """Start the local chain, or go on with it; its address."""
         # The port of last time, so that what people configured stays right; another one if somebody else has it now.
-        last = self.data.told().get("rpc", "").rpartition(":")[2]
+        told = self.data.told()
+        last = told.get("rpc", told.get("last_rpc", "")).rpartition(":")[2]
         port = free_port(_LOCALHOST, int(last) if last.isdecimal() else _CHAIN_PORT)
         chain = LocalChain(self.settings.data_dir / CHAIN, port=port, block_seconds=self.settings.block_seconds)
         await self.supervisor.start(Chain(chain))
@@ -174,3 +175,4 @@ class Stack:
     async def stop(self) -> None:
         """Stop everything: first what serves and works, then what they stand on."""
         await self.supervisor.stop((WEB,), (WORKER,), (CHAIN, DATABASE))
+        self.data.forget()
