@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from guerdon.activity.batcher import _Queue, _take
 from guerdon.activity.submissions import Outcome, Submission
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 from guerdon.kit.ids import uuid7
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from guerdon.activity.booking import Booker
 from guerdon.activity.directory import Directory
 from guerdon.activity.submissions import Booked, Outcome, Submission
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 from guerdon.kit.clock import SystemClock
 from guerdon.kit.database import Database
 from guerdon.kit.driver import RawConnection

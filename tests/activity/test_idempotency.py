@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from guerdon.activity import keys
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 from guerdon.kit.database import Database
 from guerdon.kit.driver import RawConnection
 from guerdon.programs.admin_keys import create_admin_key

@@ -147,7 +147,7 @@ async def test_eligibility_tells_when_a_cooldown_ends(database: Database) -> Non
     from guerdon.activity.authentication import Caller as Sender
     from guerdon.activity.schemas import decode_object, parse_report
     from guerdon.activity.service import eligibility
-    from guerdon.earning.decision import Trust
+    from guerdon.earning.terms import Trust
 
     async with a_house(database) as house:
         assert (await house.browse(an_event(event_type="visit"))).status_code == 200

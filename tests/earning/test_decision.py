@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -13,19 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guerdon.earning.caps import cap_keys
-from guerdon.earning.decision import (
-    POINTS_MAX,
-    Claims,
-    Earned,
-    ProgramTerms,
-    Refused,
-    Report,
-    RuleTerms,
-    State,
-    Trust,
-    decide,
-    record,
-)
+from guerdon.earning.decision import POINTS_MAX, Claims, Earned, Refused, State, decide, record
+from guerdon.earning.terms import ProgramTerms, Report, RuleTerms, Trust
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 ASSET = UUID(int=1)
@@ -234,7 +224,7 @@ def test_property_no_sequence_of_reports_passes_a_limit_or_the_funds(sequence: l
         own = [(report, outcome, now) for report, outcome, now in given_out if report.account_id == account]
         assert sum(report.event_type == "account_creation" for report, _, _ in own) <= 1
         forms = [now for report, _, now in own if report.event_type == "form_submit"]
-        assert all(later - earlier >= timedelta(hours=1) for earlier, later in zip(forms, forms[1:], strict=False))
+        assert all(later - earlier >= timedelta(hours=1) for earlier, later in pairwise(forms))
         for day in {now.date() for _, _, now in own}:
             browsers = [outcome.points for report, outcome, now in own if report.trust.is_public and now.date() == day]
             assert sum(browsers) <= 40

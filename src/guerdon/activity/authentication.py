@@ -18,7 +18,7 @@ from guerdon.activity.errors import (
     StaleSignatureError,
 )
 from guerdon.activity.schemas import host_of
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 from guerdon.kit.clock import Clock
 from guerdon.programs.administration import Operator, parse_brand_id
 from guerdon.programs.domains import LOOPBACK

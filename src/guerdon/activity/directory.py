@@ -20,8 +20,8 @@ import structlog
 from guerdon.activity import repository_directory as repository
 from guerdon.activity.planning import Terms
 from guerdon.earning import repository as rules
-from guerdon.earning.decision import ProgramTerms, RuleTerms
 from guerdon.earning.models import Rule
+from guerdon.earning.terms import ProgramTerms, RuleTerms
 from guerdon.kit import driver
 from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database, ProgramSession

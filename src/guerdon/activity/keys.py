@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 
 HASH_BYTES: Final = 16
 

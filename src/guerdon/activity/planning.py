@@ -15,7 +15,8 @@ import msgspec
 from guerdon.activity.errors import EventTypeNotConfiguredError, ReplayedSignatureError, refusal
 from guerdon.activity.submissions import Submission
 from guerdon.earning.caps import CapUse, cap_keys
-from guerdon.earning.decision import Earned, ProgramTerms, Refused, Report, RuleTerms, State, decide, record
+from guerdon.earning.decision import Earned, Refused, State, decide, record
+from guerdon.earning.terms import ProgramTerms, Report, RuleTerms
 from guerdon.kit.errors import GuerdonError, IdempotencyConflictError
 from guerdon.ledger.models import Delivered, PostingKind
 from guerdon.ledger.postings import EFFECTS, available_change

@@ -10,8 +10,8 @@ from guerdon.activity import keys
 from guerdon.activity import repository_reversals as repository
 from guerdon.activity.errors import EventNotFoundError, ReplayedSignatureError, ReversalTooLargeError
 from guerdon.activity.models import Reversal
-from guerdon.earning.decision import Trust
 from guerdon.earning.models import Accrual
+from guerdon.earning.terms import Trust
 from guerdon.kit.database import ProgramSession
 from guerdon.kit.errors import ConflictError, IdempotencyConflictError
 from guerdon.kit.ids import uuid7

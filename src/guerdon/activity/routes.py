@@ -21,7 +21,7 @@ from guerdon.activity.errors import ProofRequiredError
 from guerdon.activity.events_api import EventsApi
 from guerdon.activity.schemas import LookupBody, decode_object, parse_lookup, parse_report
 from guerdon.activity.schemas_lookups import Debug, Eligibility, EventConfigs, Health, UserBalance
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 from guerdon.kit.api import Services, services
 from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.programs.administration import parse_brand_id

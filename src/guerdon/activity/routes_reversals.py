@@ -14,7 +14,7 @@ from guerdon.activity.reception import Reception
 from guerdon.activity.reversals import ReversalRequest
 from guerdon.activity.schemas import parse_key
 from guerdon.activity.schemas_reversals import ReversalBody, parse_reversal, reversal_answer
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 from guerdon.kit.api import services
 from guerdon.kit.database import ProgramSession, run_in_program
 from guerdon.programs.models import Program, ReversalPolicy

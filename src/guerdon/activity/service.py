@@ -17,8 +17,9 @@ from guerdon.activity.reception import submission_of
 from guerdon.activity.schemas import ReportBody
 from guerdon.activity.schemas_lookups import Eligibility, EventConfig
 from guerdon.earning import repository as rules
-from guerdon.earning.decision import UNLIMITED, Refused, Report, decide
+from guerdon.earning.decision import Refused, decide
 from guerdon.earning.models import Rule
+from guerdon.earning.terms import UNLIMITED, Report
 from guerdon.kit.database import ProgramSession, raw_connection
 from guerdon.kit.ids import uuid7
 from guerdon.programs.errors import ProgramNotFoundError

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from guerdon.earning.decision import Trust
+from guerdon.earning.terms import Trust
 from guerdon.kit.errors import GuerdonError
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from guerdon.earning.decision import ProgramTerms, Report, RuleTerms
+from guerdon.earning.terms import ProgramTerms, Report, RuleTerms
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The decision: what one report earns. A pure function of report, terms, state and time; no I/O, no clock, no randomness.
 
-The same function runs live, in bulk and in simulation (DESIGN section 2). Limits that are counted are in `caps.py`.
+The same function runs live, in bulk and in simulation (DESIGN section 2). What is reported and under which terms is `terms.py`;
+limits that are counted are in `caps.py`.
 """
 
 from __future__ import annotations
@@ -8,80 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from guerdon.earning.caps import CapUse, cap_uses
+from guerdon.earning.terms import UNLIMITED, ProgramTerms, Report, RuleTerms
 
 DUPLICATE_WINDOW = timedelta(seconds=60)
 """A report without an idempotency key that repeats (event type, account) within this is a duplicate."""
-UNLIMITED = -1
 POINTS_MAX = 2**63 - 1
-
-
-class Trust(StrEnum):
-    """How far a report is believed (DESIGN section 7)."""
-
-    SERVER = "server"
-    BROWSER = "browser"
-    MEMBER = "member"
-    OPERATOR = "operator"
-
-    @property
-    def is_public(self) -> bool:
-        """Whether anyone could have sent it: then it earns only what is open to browsers, within caps."""
-        return self in {Trust.BROWSER, Trust.MEMBER}
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramTerms:
-    """What a program lays down for all its rules. Caps are points a day; None: no cap."""
-
-    automation_enabled: bool = True
-    browser_cap_program: int | None = None
-    browser_cap_account: int | None = None
-    browser_cap_ip: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RuleTerms:
-    """What an event type earns (`earning.models.Rule` has the meaning of each field)."""
-
-    event_type: str
-    asset_id: UUID
-    delivery: str
-    reward: int
-    unit_field: str | None = None
-    unit_size: int | None = None
-    unit_min: int | None = None
-    unit_max: int | None = None
-    max_claims_per_user: int = UNLIMITED
-    max_claims_total: int = UNLIMITED
-    cooldown_hours: int = 0
-    enabled: bool = True
-    open_to_browsers: bool = False
-    requires_email: bool = False
-    channels: frozenset[str] = frozenset()
-    daily_cap_account: int | None = None
-    daily_cap_ip: int | None = None
-    daily_cap_program: int | None = None
-    version: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One authenticated report. `client_address` is the reporting browser's, IPv6 by /64; None for servers."""
-
-    account_id: UUID
-    event_type: str
-    trust: Trust
-    keyed: bool = False
-    """Whether it carries an idempotency key: then it is no accidental duplicate."""
-    has_email: bool = True
-    channel: str | None = None
-    client_address: str | None = None
-    metadata: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

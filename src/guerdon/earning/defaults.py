@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-UNLIMITED: Final = -1
+from guerdon.earning.terms import UNLIMITED
+
 DEFAULT_COOLDOWN_HOURS: Final = 24
 CLAIMS_PER_ADDRESS_AND_DAY: Final = 20
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from guerdon.earning.defaults import DEFAULT_COOLDOWN_HOURS, DOCUMENTED_EVENT_TYPES, UNLIMITED
+from guerdon.earning.defaults import DEFAULT_COOLDOWN_HOURS, DOCUMENTED_EVENT_TYPES
 from guerdon.earning.errors import InvalidRuleError
 from guerdon.earning.models import Rule
 from guerdon.earning.schemas import Category, PerUnit, RuleFields
+from guerdon.earning.terms import UNLIMITED
 
 _CAPS = ("daily_cap_account", "daily_cap_ip", "daily_cap_program")
 _CUSTOM_PREFIX = "custom_"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from guerdon.earning.defaults import UNLIMITED
+from guerdon.earning.terms import UNLIMITED
 from guerdon.kit.api import BIGINT_MAX, Line, Prose, Wire, storable
 from guerdon.programs.schemas import BrandId
 
