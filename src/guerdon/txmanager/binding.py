@@ -101,6 +101,7 @@ async def _bind(work: KeyContext, plan: _Plan, survey: Survey, in_flight: int) -
             return Binding.NOTHING_TO_DO
         if survey.next_nonce > key.next_nonce:
             return Binding.COUNTER_BEHIND
+        await repository_keys.note_native_balance(session, key.id, survey.native_balance_wei)
         changed = await _give_nonces(session, key, plan)
         for intent, reason, error in plan.held:
             await repository.hold_back(session, intent.id, reason, error, _retry_seconds(work, intent, reason))

@@ -26,7 +26,7 @@ class KeyContext:
     chain: Chain
     signer: Signer
     network: Network
-    """As it was when the lease was taken; fee cap and block time are read anew with each lease."""
+    """As it was a moment ago: an operator may change fee cap and block time."""
     terms: EngineTerms
     lease: Lease
 

@@ -45,6 +45,22 @@ class KeyBusyError(GuerdonError, status=409, code="KEY_BUSY", title="Key is in u
     """Transactions of this key are in flight; wait until they are final, or kill them."""
 
 
+class KeyNotPausedError(GuerdonError, status=409, code="KEY_NOT_PAUSED", title="Key is not paused"):
+    """What a key sent is imported while it signs nothing: `guerdon key pause` first."""
+
+
+class NotFinalYetError(GuerdonError, status=409, code="NOT_FINAL_YET", title="Not final yet"):
+    """The key's last transactions on chain are not final. Try again when they are."""
+
+
+class UnknownOutgoingError(GuerdonError, status=409, code="UNKNOWN_OUTGOING", title="Transactions that nobody accounted for"):
+    """The key sent what this database does not know: `guerdon key import` first.
+
+    What stays unmatched after that has paid somebody for something that is not in these books. To resume all the same, give
+    --force with a reason: payouts for the same may then be paid again.
+    """
+
+
 class DeploymentMismatchError(GuerdonError, status=409, code="DEPLOYMENT_MISMATCH", title="Another deployment's database"):
     """The database belongs to another deployment than the settings say; nothing is sent, so that nothing is paid twice.
 

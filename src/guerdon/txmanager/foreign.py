@@ -12,7 +12,7 @@ from guerdon.chains.port import Transaction
 from guerdon.kit.database import PlatformSession
 from guerdon.txmanager import alerts, outgoing, repository, repository_keys
 from guerdon.txmanager.context import KeyContext, wake_owners
-from guerdon.txmanager.models import Key
+from guerdon.txmanager.models import IntentState, Key
 from guerdon.txmanager.outgoing import Effects
 from guerdon.txmanager.repository import InFlight
 
@@ -81,6 +81,8 @@ async def _settle(session: PlatformSession, key: Key, one: InFlight, effects: Ef
         await repository_keys.advance_counter(session, key.id, one.nonce + 1)
         _log.warning("txmanager.nonce_used_from_outside", address=key.address, nonce=one.nonce, intent=str(one.intent.id))
         return
+    if one.intent.state == IntentState.UNKNOWN and one.intent.error == described:
+        return  # told before, and an operator has resumed the key since
     await repository.mark_unknown(session, one.intent.id, described)
     await alerts.intent_unknown(session, key, one.intent, described)
     await pause(session, key, described)

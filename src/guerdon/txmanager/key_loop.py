@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -118,8 +119,10 @@ class KeyLoop:
         async with self.work.database.platform() as session:
             key = await repository_keys.key(session, self.work.key_id)
             states = await repository.count_states(session, self.work.key_id)
-        if key is None:
+            network = await repository_keys.network(session, self.work.network.name)
+        if key is None or network is None:
             return
+        self.work = replace(self.work, network=network)
         if key.paused_at is not None and key.resumes_by_itself and time.monotonic() >= self._funds_due_at:
             self._funds_due_at = time.monotonic() + self.work.terms.funds_check_seconds
             await resume_when_funded(self.work)

@@ -150,6 +150,8 @@ class Intent(Base):
     __tablename__ = "intents"
     __table_args__ = (
         Index("ix_intents_unfinished", "key_id", "id", postgresql_where=text("state not in ('final', 'failed', 'void')")),
+        Index("ix_intents_queued", "key_id", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_intents_included", "key_id", "nonce", postgresql_where=text("state = 'included'")),
         Index("uq_intents_ref", "kind", "ref", unique=True, postgresql_where=text("ref is not null")),
         CheckConstraint(
             "state in ('queued', 'bound', 'signed', 'sent', 'included', 'final', 'failed', 'void', 'unknown')", name="state"

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import defer
 
 from guerdon.kit.database import ScopedSession
 from guerdon.txmanager.models import FINISHED, Attempt, HeldBack, Intent, IntentState, Nonce
@@ -153,7 +154,7 @@ async def bound(session: ScopedSession, key_id: UUID) -> list[Intent]:
     )
 
 
-async def in_flight(session: ScopedSession, key_id: UUID, states: Sequence[IntentState] = WATCHED) -> list[InFlight]:
+async def in_flight(session: ScopedSession, key_id: UUID, states: Sequence[IntentState]) -> list[InFlight]:
     """Intents in these states with the attempts at their present nonce, in nonce order."""
     rows = await session.execute(
         select(Intent, Attempt)
@@ -168,7 +169,21 @@ async def in_flight(session: ScopedSession, key_id: UUID, states: Sequence[Inten
     return [InFlight(one, one.nonce, tuple(forms)) for one, forms in found.values() if one.nonce is not None]
 
 
-async def stored_from(session: ScopedSession, key_id: UUID, nonce: int) -> list[Attempt]:
+async def included(session: ScopedSession, key_id: UUID, limit: int, *, newest_first: bool) -> list[Intent]:
+    """Intents that wait for finality, without what they do, from one end of the nonces; their blocks matter now."""
+    return list(
+        await session.scalars(
+            select(Intent)
+            .where(Intent.key_id == key_id, Intent.state == IntentState.INCLUDED)
+            .order_by(Intent.nonce.desc() if newest_first else Intent.nonce)
+            .limit(limit)
+            .options(defer(Intent.data, raiseload=True))
+            .execution_options(populate_existing=True)
+        )
+    )
+
+
+async def stored_from(session: ScopedSession, key_id: UUID, nonce: int, limit: int) -> list[Attempt]:
     """The bytes for each nonce from `nonce` on, in nonce order: those that landed, else the newest."""
     rows = await session.scalars(
         select(Attempt)
@@ -176,6 +191,7 @@ async def stored_from(session: ScopedSession, key_id: UUID, nonce: int) -> list[
         .join(Intent, Intent.id == Attempt.intent_id)
         .where(Nonce.key_id == key_id, Nonce.nonce >= nonce)
         .order_by(Nonce.nonce, (Attempt.hash == Intent.transaction_hash).desc(), Attempt.number.desc())
+        .limit(limit)
         .ext(distinct_on(Nonce.nonce))
     )
     return list(rows)
@@ -274,9 +290,9 @@ async def mark_included(session: ScopedSession, intent_id: UUID, landed: dict[st
     return await _move(session, intent_id, WATCHED, state=IntentState.INCLUDED, error=None, **landed)
 
 
-async def mark_finished(session: ScopedSession, intent_id: UUID, state: IntentState, landed: dict[str, Any]) -> bool:
-    """It is in a final block."""
-    return await _move(session, intent_id, WATCHED, state=state, **landed)
+async def mark_finished(session: ScopedSession, intent_id: UUID, state: IntentState) -> bool:
+    """The block that it is in is final."""
+    return await _move(session, intent_id, (IntentState.INCLUDED,), state=state)
 
 
 async def mark_not_included(session: ScopedSession, intent_id: UUID) -> bool:

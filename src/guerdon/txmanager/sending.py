@@ -12,6 +12,7 @@ from guerdon.txmanager.models import IntentState
 from guerdon.txmanager.repository import InFlight
 
 _MAX_OUTCOME_LENGTH = 500
+_PAGE = 50
 
 
 _TAKEN = frozenset({SendOutcome.ACCEPTED, SendOutcome.ALREADY_KNOWN})
@@ -34,11 +35,17 @@ async def send_again(work: KeyContext) -> None:
 
 async def send_stored_from(work: KeyContext, nonce: int) -> int:
     """Send again everything that was ever signed for nonces from `nonce` on, final or not: the chain lost it (SAFETY S27)."""
-    async with work.database.platform() as session:
-        stored = await repository.stored_from(session, work.key_id, nonce)
-    if stored:
+    sent = 0
+    while True:
+        async with work.database.platform() as session:
+            stored = await repository.stored_from(session, work.key_id, nonce + sent, _PAGE)
+        if not stored:
+            return sent
         await work.chain.send([attempt.raw for attempt in stored])
-    return len(stored)
+        sent += len(stored)
+        if stored[-1].nonce - nonce + 1 != sent:
+            # A nonce without bytes: it is bound and will be signed; what is behind it waits.
+            return sent
 
 
 async def _send(work: KeyContext, batch: Sequence[InFlight]) -> list[InFlight]:

@@ -77,12 +77,14 @@ async def replace_overdue(work: KeyContext, seen: Observation) -> bool:
 
 def _is_overdue(work: KeyContext, one: InFlight, seen: Observation) -> bool:
     waited = seen.head.number - one.newest.signed_block
+    if one.nonce < seen.next_nonce:
+        return False  # its nonce is used: by itself, as a look will tell, or by another
     if one.newest.max_fee_per_gas < (seen.head.base_fee_per_gas or 0):
         return waited >= work.terms.replace_after_blocks
     # It offers enough and does not land all the same: each further form waits twice as long, so that a node that takes
     # nothing does not drive the fee up. Those behind the first wait for it, and not for better fees.
     patience = work.terms.replace_after_blocks * 2 ** min(len(one.attempts) - 1, _MOST_DOUBLINGS)
-    return one.nonce <= seen.next_nonce and waited >= patience
+    return one.nonce == seen.next_nonce and waited >= patience
 
 
 async def _sign_and_store(work: KeyContext, key: Key, drafts: Sequence[Draft], height: int) -> None:

@@ -32,7 +32,6 @@ class EngineTerms:
     max_backoff_seconds: float = 15
     funds_check_seconds: float = 3
     """How often a key that paused for lack of native coin looks whether it was funded."""
-    balance_refresh_seconds: float = 60
     scan_blocks: int = 5_000
     """How far back blocks are read to find a transaction, where the node keeps no old state."""
 

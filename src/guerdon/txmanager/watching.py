@@ -17,8 +17,12 @@ from guerdon.txmanager.models import Intent, IntentState
 from guerdon.txmanager.repository import InFlight
 from guerdon.txmanager.verdicts import Finding, Form, Observation, Standing, Verdict, judge
 
-MAX_WATCHED = 200
-"""Intents in one look, the lowest nonces first: the others come when these are final."""
+_OLDEST_INCLUDED = 200
+"""Of those that wait for finality: the next to become final."""
+_NEWEST_INCLUDED = 20
+"""Those that a reorganisation may still take out; the blocks between are looked at as they get older."""
+_MAX_BLOCKS = 60
+_NO_NEWS = frozenset({Finding.NOTHING_NEW, Finding.NONCE_USED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,19 @@ class Look:
 async def look(work: KeyContext) -> Look | None:
     """Look once and write down what changed; None if nothing is in flight."""
     async with work.database.platform() as session:
-        watched = (await repository.in_flight(session, work.key_id))[:MAX_WATCHED]
-    if not watched:
+        pending = await repository.in_flight(session, work.key_id, repository.PENDING)
+        oldest = await repository.included(session, work.key_id, _OLDEST_INCLUDED, newest_first=False)
+        newest = await repository.included(session, work.key_id, _NEWEST_INCLUDED, newest_first=True)
+    included = list({one.id: one for one in (*oldest, *newest)}.values())
+    if not pending and not included:
         return None
-    seen = await work.chain.observe(work.address, _waiting_hashes(watched), _their_blocks(watched))
-    verdicts = [judge(_standing(one), seen) for one in watched]
-    used = [one for one, verdict in zip(watched, verdicts, strict=True) if verdict.finding is Finding.NONCE_USED]
-    changed = await _write(work, watched, verdicts)
-    waits = [seen.head.number - one.newest.signed_block for one in watched if not _is_included(one)]
+    hashes = [attempt.hash for one in pending for attempt in one.attempts]
+    seen = await work.chain.observe(work.address, hashes, _blocks_of(included))
+    found = [judge(_waiting(one), seen) for one in pending]
+    news = [*zip((one.intent for one in pending), found, strict=True), *((one, judge(_landed(one), seen)) for one in included)]
+    changed = await _write(work, [(one, verdict) for one, verdict in news if verdict.finding not in _NO_NEWS])
+    used = [one for one, verdict in zip(pending, found, strict=True) if verdict.finding is Finding.NONCE_USED]
+    waits = [seen.head.number - one.newest.signed_block for one in pending]
     return Look(seen, used, changed, max(waits, default=-1))
 
 
@@ -62,35 +71,24 @@ async def give_up_waiting(work: KeyContext) -> None:
         await wake_owners(session, overdue)
 
 
-async def _write(work: KeyContext, watched: Sequence[InFlight], verdicts: Sequence[Verdict]) -> bool:
-    news = [
-        (one, verdict)
-        for one, verdict in zip(watched, verdicts, strict=True)
-        if verdict.finding not in {Finding.NOTHING_NEW, Finding.NONCE_USED}
-    ]
+async def _write(work: KeyContext, news: Sequence[tuple[Intent, Verdict]]) -> bool:
     if not news:
         return False
     async with work.write() as (session, _):
-        moved = [one.intent for one, verdict in news if await _move(session, one, verdict)]
+        moved = [intent for intent, verdict in news if await _move(session, intent, verdict)]
         await wake_owners(session, moved)
     return True
 
 
-async def _move(session: PlatformSession, one: InFlight, verdict: Verdict) -> bool:
-    intent = one.intent
+async def _move(session: PlatformSession, intent: Intent, verdict: Verdict) -> bool:
     match verdict.finding:
         case Finding.INCLUDED:
-            return await repository.mark_included(session, intent.id, landed(verdict.receipt))
+            return await repository.mark_included(session, intent.id, landed(_receipt(verdict)))
         case Finding.FINAL:
-            state = IntentState.FINAL if intent.succeeded else IntentState.FAILED
-            if state is IntentState.FAILED:
-                await alerts.intent_failed(session, intent)
-            await alerts.intent_settled(session, intent)
-            metrics.count_finished(intent, state)
-            return await repository.mark_finished(session, intent.id, state, {})
+            return await _finish(session, intent)
         case Finding.KILLED:
             await alerts.intent_settled(session, intent)
-            reason = f"killed: a self-transfer is final at its nonce, transaction {one.newest.hash}"
+            reason = f"killed: a self-transfer is final at its nonce, transaction {_receipt(verdict).transaction_hash}"
             return await repository.mark_void(session, intent.id, reason, repository.PENDING)
         case Finding.REORGANISED:
             metrics.count_reorganised(intent)
@@ -99,11 +97,17 @@ async def _move(session: PlatformSession, one: InFlight, verdict: Verdict) -> bo
             return False
 
 
-def landed(receipt: Receipt | None) -> dict[str, Any]:
+async def _finish(session: PlatformSession, intent: Intent) -> bool:
+    state = IntentState.FINAL if intent.succeeded else IntentState.FAILED
+    if state is IntentState.FAILED:
+        await alerts.intent_failed(session, intent)
+    await alerts.intent_settled(session, intent)
+    metrics.count_finished(intent, state)
+    return await repository.mark_finished(session, intent.id, state)
+
+
+def landed(receipt: Receipt) -> dict[str, Any]:
     """The columns of an intent that tell where it landed."""
-    if receipt is None:
-        message = "inclusion rests on a receipt"
-        raise AssertionError(message)
     return {
         "transaction_hash": receipt.transaction_hash,
         "block_number": receipt.block_number,
@@ -115,19 +119,23 @@ def landed(receipt: Receipt | None) -> dict[str, Any]:
     }
 
 
-def _standing(one: InFlight) -> Standing:
-    intent: Intent = one.intent
+def _receipt(verdict: Verdict) -> Receipt:
+    if verdict.receipt is None:
+        message = f"{verdict.finding.name} rests on a receipt"
+        raise AssertionError(message)
+    return verdict.receipt
+
+
+def _waiting(one: InFlight) -> Standing:
     forms = [Form(attempt.hash, attempt.kills) for attempt in one.attempts]
-    return Standing(IntentState(intent.state), one.nonce, forms, intent.block_number, intent.block_hash)
+    return Standing(IntentState(one.intent.state), one.nonce, forms)
 
 
-def _is_included(one: InFlight) -> bool:
-    return one.intent.state == IntentState.INCLUDED
+def _landed(intent: Intent) -> Standing:
+    return Standing(IntentState(intent.state), intent.nonce or 0, (), intent.block_number, intent.block_hash)
 
 
-def _waiting_hashes(watched: Sequence[InFlight]) -> list[str]:
-    return [attempt.hash for one in watched if not _is_included(one) for attempt in one.attempts]
-
-
-def _their_blocks(watched: Sequence[InFlight]) -> list[int]:
-    return sorted({one.intent.block_number for one in watched if _is_included(one) and one.intent.block_number is not None})
+def _blocks_of(included: Sequence[Intent]) -> list[int]:
+    """Heights to compare, few enough for one batch of RPC: the oldest, which become final, and the newest."""
+    blocks = sorted({one.block_number for one in included if one.block_number is not None})
+    return blocks if len(blocks) <= _MAX_BLOCKS else [*blocks[: _MAX_BLOCKS - _NEWEST_INCLUDED], *blocks[-_NEWEST_INCLUDED:]]

@@ -462,6 +462,10 @@ CREATE TABLE intents (
     CONSTRAINT fk_intents_network_networks FOREIGN KEY(network) REFERENCES networks (name)
 );
 
+CREATE INDEX ix_intents_included ON intents (key_id, nonce) WHERE state = 'included';
+
+CREATE INDEX ix_intents_queued ON intents (key_id, id) WHERE state = 'queued';
+
 CREATE INDEX ix_intents_unfinished ON intents (key_id, id) WHERE state not in ('final', 'failed', 'void');
 
 CREATE UNIQUE INDEX uq_intents_ref ON intents (kind, ref) WHERE ref is not null;
