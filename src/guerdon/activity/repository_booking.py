@@ -33,10 +33,11 @@ _KIND_NAMES = [kind.value for kind in _KINDS]
 _FROM = [EFFECTS[kind].from_bucket.value for kind in _KINDS]
 _TO = [EFFECTS[kind].to_bucket.value for kind in _KINDS]
 
-# The order of the parts is the order of the final select, which reads each of them: accounts, then counters by key (SAFETY
-# S15). A changed balance or counter is recognised by what it is afterwards: claims and version only ever rise, so "loaded + n"
-# means that nobody else touched the row. A repayment travels as a negative `moved`: the row as proposed has to pass the
-# table's checks even where the row is there already, and a negative debt would not.
+# The parts are carried out in the order in which the final select, which therefore reads from no table, asks for them: balances,
+# then what waits for delivery, then counters by key (SAFETY S15). A changed balance or counter is recognised by what it is
+# afterwards: claims and version only ever rise, so "loaded + n" means that nobody else touched the row. A repayment travels as a
+# negative `moved`: the row as proposed has to pass the table's checks even where the row is there already, and a negative debt
+# would not.
 _WRITE = """
 with
 given as materialized (
@@ -130,11 +131,14 @@ told as (
 )
 select (select count(*) from people) as people, (select count(*) from names) as names,
     (select count(*) from custody) as custody, (select array_agg(version) from balanced) as versions,
-    slots.ids as deliveries, slots.accounts as accounts, (select array_agg(claims) from counted) as claims,
+    (select ids from slots) as deliveries, (select accounts from slots) as accounts,
+    (select array_agg(claims) from counted) as claims,
     (select array_agg(cap_key) from capped) as cap_keys, (select array_agg(used) from capped) as used,
     (select count(*) from bound) as bound, (select count(*) from happened) as happened,
-    (select count(*) from accrued) as accrued, (select count(*) from posted) as posted, (select count(*) from told) as told
-from slots
+    (select count(*) from accrued) as accrued, (select count(*) from posted) as posted, (select count(*) from told) as told,
+    (select count(*) from unnest($25::bytea[], $26::text[]) as n(hash, address)
+        cross join lateral (select address from wallets where identity_hash = n.hash and namespace = $22 offset 0) w
+        where w.address <> n.address) as strange_wallets
 """
 
 
@@ -215,6 +219,8 @@ async def write(connection: RawConnection, program_id: UUID, plan: Plan, loaded:
         raise ConflictingWriteError("nothing")
     _compare("accounts", row["people"], len(newcomers))
     _compare("identities", row["names"], len(newcomers))
+    # An identity's wallet is the same in every program, for ever: nobody is paid to another one (SAFETY S6).
+    _compare("wallets", row["strange_wallets"], 0)
     _compare("balances", row["versions"] or [], [loaded.balances[key].version for key in balances])
     _compare("deliveries", row["accounts"] or [], [account_id for _, account_id in deliveries])
     _compare("claims", row["claims"] or [], [loaded.state.claims[claim].count for claim in claims])
