@@ -9,11 +9,13 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
 from guerdon.app import Application, WebRole, openapi_document
 from guerdon.kit.errors import DatabaseUnavailableError
+from guerdon.kit.web import typed
 from guerdon.operations import SchemaError, wait_for_schema
 from tests.support.api import Running, settings_for
 from tests.support.postgres import Urls
@@ -180,3 +182,26 @@ def test_a_role_serves_its_own_endpoints_only() -> None:
     assert not any(path.startswith("/api/admin") for path in events)
     assert not any(path.startswith("/loyalteez-api") for path in admin)
     assert "/ready" in admin & events
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (asyncpg.LockNotAvailableError("x"), 503, "UNAVAILABLE"),
+        (asyncpg.DeadlockDetectedError("x"), 503, "UNAVAILABLE"),
+        (asyncpg.SerializationError("x"), 503, "UNAVAILABLE"),
+        (asyncpg.QueryCanceledError("x"), 503, "UNAVAILABLE"),
+        (asyncpg.NumericValueOutOfRangeError("x"), 400, "INVALID_REQUEST"),
+        (asyncpg.CharacterNotInRepertoireError("x"), 400, "INVALID_REQUEST"),
+    ],
+)
+def test_errors_of_the_database_that_a_caller_can_mend_are_told(error: Exception, status: int, code: str) -> None:
+    told = typed(error)
+    assert told is not None
+    assert (told.status, told.code) == (status, code)
+    assert (told.retry_after is not None) == (status == 503)
+
+
+def test_errors_that_nobody_expected_tell_nothing() -> None:
+    assert typed(asyncpg.UndefinedTableError("secrets")) is None
+    assert typed(RuntimeError("secrets")) is None

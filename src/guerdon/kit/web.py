@@ -5,10 +5,11 @@ Which endpoints there are is `app.py`; what an error says is `kit/errors.py`; pa
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -20,11 +21,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from guerdon.kit import errors
-from guerdon.kit.database import sqlstate
+from guerdon.kit.database import LOCK_NOT_AVAILABLE, RETRYABLE, sqlstate
 from guerdon.kit.errors import GuerdonError
 from guerdon.kit.ids import uuid7
-
-REQUEST_ID_HEADER: Final = "X-Request-Id"
 
 log = structlog.get_logger("guerdon.http")
 
@@ -32,6 +31,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _UNTRANSLATABLE = frozenset({"22021", "22P05", "22P02"})
 """SQLSTATEs of text that PostgreSQL can't store, U+0000 above all (SAFETY S9)."""
 _OUT_OF_RANGE = frozenset({"22003", "22008"})
+_STATEMENT_TIMEOUT = "57014"
+_TRY_AGAIN = RETRYABLE | {LOCK_NOT_AVAILABLE, _STATEMENT_TIMEOUT}
+"""Somebody else held what this request needed; it changed nothing, and may be sent again."""
+_PROBES = frozenset({"/live", "/ready", "/metrics"})
+_FIRST_SERVER_ERROR = 500
 
 requests_total = Counter("guerdon_http_requests_total", "Answers, by route and status.", ["method", "route", "status"])
 request_seconds = Histogram(
@@ -137,7 +141,9 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     requests_total.labels(scope["method"], name, str(status)).inc()
     request_seconds.labels(name).observe(seconds)
     client = scope.get("client")
-    log.info(
+    # Probes come every few seconds and say nothing unless something is wrong.
+    log.log(
+        logging.DEBUG if name in _PROBES and status < _FIRST_SERVER_ERROR else logging.INFO,
         "request",
         method=scope["method"],
         route=name,
@@ -216,6 +222,8 @@ def _from_database(error: BaseException) -> GuerdonError | None:
         return errors.InvalidRequestError("A text has a character that can't be stored, such as U+0000.")
     if state in _OUT_OF_RANGE:
         return errors.InvalidRequestError("A number or a time is out of range.")
+    if state in _TRY_AGAIN:
+        return errors.UnavailableError(retry_after=1)
     return None
 
 
