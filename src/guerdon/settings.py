@@ -88,7 +88,6 @@ class Settings(BaseSettings):
     # ---- web ----
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on.")
-    public_url: str | None = Field(None, description="How the outside reaches it, for links; without it, host and port.")
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (), description="Networks of proxies whose `X-Forwarded-For` is believed, separated by commas."
     )

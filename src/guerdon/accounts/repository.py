@@ -22,16 +22,6 @@ async def account_of(session: ScopedSession, program_id: UUID, identity: str) ->
     )
 
 
-async def identities_of(session: ScopedSession, program_id: UUID, account_id: UUID) -> list[str]:
-    """The identities of an account, in the order in which they became known."""
-    query = (
-        select(Identity.identity)
-        .where(Identity.program_id == program_id, Identity.account_id == account_id)
-        .order_by(Identity.created_at, Identity.identity)
-    )
-    return list(await session.scalars(query))
-
-
 async def insert_master_secret(session: PlatformSession, name: str, envelope: bytes, fingerprint: str, now: datetime) -> None:
     """Store a new secret unless there is one of that name: the first one stands."""
     values = {"name": name, "envelope": envelope, "fingerprint": fingerprint, "created_at": now, "wrapped_at": now}

@@ -20,7 +20,6 @@ app.add_typer(domains)
 app.add_typer(keys)
 
 BrandArgument = Annotated[str | None, typer.Argument(metavar="[BRAND_ID]", help="The program; not needed for the only one.")]
-Switch = Annotated[bool | None, typer.Option()]
 UNLIMITED = "none"
 CapOption = Annotated[str | None, typer.Option(metavar="POINTS", help=f"Points a day, or `{UNLIMITED}`.")]
 

@@ -18,7 +18,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
@@ -37,7 +36,6 @@ from guerdon.settings import Settings
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 
-DEFAULT_PAGE = 50
 MAX_PAGE = 200
 BIGINT_MAX = LARGEST_POINTS
 
@@ -116,7 +114,6 @@ AtomicInput = Annotated[
     ),
 ]
 """Atomic units or wei as they are given: a decimal string, or a number up to 2^53 (DESIGN section 4)."""
-BigInt = Annotated[int, Field(ge=-BIGINT_MAX, le=BIGINT_MAX)]
 
 
 def encode_cursor(key: str) -> str:

@@ -52,14 +52,6 @@ class InvalidRequestError(GuerdonError, status=400, code="INVALID_REQUEST", titl
     """The request is malformed; `details` names the field and what it should be."""
 
 
-class UnauthorizedError(GuerdonError, status=401, code="UNAUTHORIZED", title="Unauthorized"):
-    """Credentials are missing or not valid."""
-
-
-class ForbiddenError(GuerdonError, status=403, code="FORBIDDEN", title="Forbidden"):
-    """These credentials do not permit this."""
-
-
 class NotFoundError(GuerdonError, status=404, code="NOT_FOUND", title="Not found"):
     """Nothing is known under this name."""
 

@@ -15,7 +15,6 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     DateTime,
-    LargeBinary,
     MetaData,
     Numeric,
     Text,
@@ -83,8 +82,6 @@ Utc = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 """A time in UTC."""
 Id = Annotated[UUID, mapped_column(Uuid)]
 """A UUIDv7."""
-Bytes = Annotated[bytes, mapped_column(LargeBinary)]
-Str = Annotated[str, mapped_column(Text)]
 
 
 class Base(DeclarativeBase):

@@ -15,7 +15,6 @@ from guerdon.ledger.errors import NotEnoughPointsError, PostingConflictError
 from guerdon.ledger.models import AccountBalance, Posting, PostingKind, ProgramBalance
 from guerdon.ledger.postings import EFFECTS, Movement, available_change
 
-_NEVER_NEGATIVE = ("earned", "reversed", "claimed", "held", "debt", "available")
 _PROGRAM_NEVER_NEGATIVE = ("funds", "owed", "debt", "delivered")
 
 

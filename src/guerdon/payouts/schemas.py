@@ -64,12 +64,6 @@ class PayoutStory(PayoutView):
     batches: list[BatchView]
 
 
-class RemedyView(Wire):
-    """What a remedy did: `retried`, `returned`, or `already_paid` where the chain has it as paid."""
-
-    outcome: str
-
-
 def payout_view(delivery: Delivery) -> PayoutView:
     """A payout as it is shown."""
     return PayoutView.model_validate(_fields(delivery))

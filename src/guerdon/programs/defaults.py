@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 DEFAULT_ASSET: Final = "LTZ"
+"""What the rules pay in."""
 BROWSER_CAP_PROGRAM: Final = 100_000
 BROWSER_CAP_ACCOUNT: Final = 500
 BROWSER_CAP_ADDRESS: Final = 2_000

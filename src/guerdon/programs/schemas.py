@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, model_validator
 
 from guerdon.kit.api import BIGINT_MAX, AtomicInput, AtomicText, Line, Wire
+from guerdon.programs.defaults import DEFAULT_ASSET
 from guerdon.programs.models import AdminRole, ReversalPolicy
 
 BrandId = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -27,7 +28,7 @@ class NewProgram(Wire):
     name: Name
     brand_id: BrandId | None = None
     domains: Annotated[list[DomainText], Field(max_length=MAX_DOMAINS)] = Field(default_factory=list)
-    asset: Annotated[Line, Field(description="Symbol of what its rules pay in.")] = "LTZ"
+    asset: Annotated[Line, Field(description="Symbol of what its rules pay in.")] = DEFAULT_ASSET
 
 
 class ProgramChange(Wire):

@@ -41,10 +41,6 @@ class IntentNotAdoptableError(GuerdonError, status=409, code="INTENT_NOT_ADOPTAB
     """The chain transaction is not final, or this intent is finished, or it may still land by itself."""
 
 
-class KeyBusyError(GuerdonError, status=409, code="KEY_BUSY", title="Key is in use"):
-    """Transactions of this key are in flight; wait until they are final, or kill them."""
-
-
 class KeyNotPausedError(GuerdonError, status=409, code="KEY_NOT_PAUSED", title="Key is not paused"):
     """What a key sent is imported while it signs nothing: `guerdon key pause` first."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.ledger.models import Asset
-from guerdon.txmanager.models import Contract, Deployment, Key, Network, Treasury
+from guerdon.txmanager.models import Contract, Deployment, Key, Network
 
 CHANNEL = "guerdon_transactions"
 """Notified with a key's id when there may be something to do for it, and with a network's name when it has a new key."""
@@ -136,11 +136,6 @@ async def note_native_balance(session: PlatformSession, key_id: UUID, wei: int) 
     await session.execute(
         update(Key).where(Key.id == key_id).values(native_balance_wei=wei, native_balance_at=func.clock_timestamp())
     )
-
-
-async def treasuries_of(session: ScopedSession, key_id: UUID) -> list[Treasury]:
-    """The treasuries that a key pays from."""
-    return list(await session.scalars(select(Treasury).where(Treasury.key_id == key_id)))
 
 
 # ---- leases (SAFETY S19) ----------------------------------------------------------------------------------------------
