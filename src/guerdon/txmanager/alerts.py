@@ -51,8 +51,8 @@ async def key_paused(session: AsyncSession, key: Key, reason: str) -> None:
     await raise_alert(
         session, KEY_PAUSED, str(key.id), severity=Severity.CRITICAL,
         message=f"{key.purpose} key {key.address} on {key.network} is paused: {reason}",
-        remedy="Compare what the key sent on chain with `guerdon payout list`, import what is ours, then resume: "
-        f"`guerdon treasury resume {key.address}`.",
+        remedy=f"`guerdon key import {key.address}` accounts for what the key sent and this database does not know, "
+        f"then `guerdon key resume {key.address}`.",
     )  # fmt: skip
 
 
@@ -90,7 +90,8 @@ async def fee_over_cap(session: AsyncSession, key: Key, asked_wei: int, cap_wei:
     await raise_alert(
         session, FEE_OVER_CAP, str(key.id), severity=Severity.WARNING,
         message=f"transactions of {key.address} on {key.network} wait: gas costs {asked_wei} wei, the cap is {cap_wei}",
-        remedy="They go on by themselves when fees fall, or raise the network's cap (`guerdon network set --max-fee-per-gas`).",
+        remedy=f"They go on by themselves when fees fall, or raise the network's cap: "
+        f"`guerdon network add {key.network} --max-fee-per-gas`.",
     )  # fmt: skip
 
 
@@ -116,10 +117,13 @@ async def simulation_passed(session: AsyncSession, intent: Intent) -> None:
 
 async def intent_unknown(session: AsyncSession, key: Key, intent: Intent, error: str) -> None:
     """It may have happened or may still happen."""
+    remedy = "Wait: nothing is made anew or given back before the chain proves that it can't land."
+    if intent.kind == "pay":
+        remedy += f" Or `guerdon payout kill {intent.ref}`, and `guerdon payout retry --batch {intent.ref}` once that is final."
     await raise_alert(
         session, UNKNOWN, str(intent.id), severity=Severity.CRITICAL,
         message=f"{intent.kind} with nonce {intent.nonce} by {key.address} on {key.network}: {error}",
-        remedy=f"`guerdon payout show {intent.ref or intent.id}` tells what is known; settle it with proof, or kill it there.",
+        remedy=remedy,
         details={"intent_id": str(intent.id), "transaction_hash": intent.transaction_hash, "nonce": intent.nonce},
     )  # fmt: skip
 
