@@ -79,6 +79,12 @@ async def test_s1_every_tenant_table_shows_nothing_without_a_scope(database_urls
     for table in tables:
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
         assert await owner.fetchval("SELECT relrowsecurity FROM pg_class WHERE relname = $1", table), table
+        # An empty table shows nothing whatever its policies say: there is one, for everything, and it asks for the scope.
+        (policy,) = await owner.fetch("SELECT cmd, permissive, qual, with_check FROM pg_policies WHERE tablename = $1", table)
+        assert (policy["cmd"], policy["permissive"]) == ("ALL", "PERMISSIVE"), table
+        assert policy["qual"] == policy["with_check"], table
+        assert policy["qual"].startswith("(program_id = ( SELECT"), table
+        assert "current_setting('guerdon.program_id'" in policy["qual"], table
     await connection.close()
 
 
