@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -17,7 +18,7 @@ from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, ProgramSession, run_in_platform, run_in_program
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import DeliveryState
-from guerdon.payouts import alerts, repository, repository_split, simulation, splitting
+from guerdon.payouts import alerts, repository, repository_batches, repository_split, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor, open_distributor
 from guerdon.payouts.freezing import pause_for
@@ -27,6 +28,7 @@ from guerdon.payouts.quarantine import quarantine_dead
 from guerdon.payouts.settling import settle
 from guerdon.txmanager import service as txmanager
 from guerdon.txmanager.models import Intent, IntentState, Treasury
+from guerdon.txmanager.treasuries import Finality
 
 _LOOK_AGAIN: Final = timedelta(seconds=2)
 
@@ -63,25 +65,51 @@ def shown_state(intent: Intent) -> DeliveryState:
 async def advance(deps: PayoutDeps) -> timedelta | None:
     """Move every frozen batch on as far as its transaction allows; when to look again, if something could not be done."""
     async with deps.database.platform() as session:
-        flights = [Flight(batch, intent) for batch, intent in await repository.frozen_batches(session)]
+        flights = [Flight(batch, intent) for batch, intent in await repository_batches.frozen_batches(session)]
     again = False
+    chain = _Chain(deps)
     for flight in flights:
         try:
-            again |= not await _advance_one(deps, flight)
+            again |= not await _advance_one(deps, chain, flight)
         except ChainUnavailableError as error:
             log.warning("payouts.advance.chain_unavailable", batch=str(flight.batch.id), error=str(error))
             again = True
     return _LOOK_AGAIN if again else None
 
 
-async def _advance_one(deps: PayoutDeps, flight: Flight) -> bool:
+class _Chain:
+    """What one run has asked of the chain: asked once for all batches of a treasury."""
+
+    def __init__(self, deps: PayoutDeps) -> None:
+        self._deps = deps
+        self._distributors: dict[UUID, tuple[Treasury, Distributor | None]] = {}
+        self._finalities: dict[UUID, Finality] = {}
+
+    async def of(self, treasury_id: UUID) -> tuple[Treasury, Distributor | None]:
+        """A treasury and its distributor."""
+        if treasury_id not in self._distributors:
+            async with self._deps.database.platform() as session:
+                treasury = await session.get_one(Treasury, treasury_id, populate_existing=True)
+            self._distributors[treasury_id] = treasury, await open_distributor(self._deps, treasury)
+        return self._distributors[treasury_id]
+
+    async def finality(self, treasury_id: UUID, distributor: Distributor, block_number: int) -> Finality | None:
+        """What the treasury held when the chain was final, at `block_number` or later; None if it is not that far."""
+        known = self._finalities.get(treasury_id)
+        if known is None or known.block_number < block_number:
+            known = self._finalities[treasury_id] = await distributor.finality()
+        # Another node than the one that told txmanager may be behind it.
+        return known if known.block_number >= block_number else None
+
+
+async def _advance_one(deps: PayoutDeps, chain: _Chain, flight: Flight) -> bool:
     """Whether nothing is left to do until the transaction moves."""
     await _show(deps, flight)
     match IntentState(flight.intent.state):
         case IntentState.FINAL:
-            return await _deliver(deps, flight)
+            return await _deliver(deps, chain, flight)
         case IntentState.FAILED:
-            return await _recover(deps, flight)
+            return await _recover(deps, chain, flight)
         case IntentState.VOID if flight.intent.nonce is None:
             # Cancelled before it had a nonce: it was never signed.
             await splitting.replace(deps, flight.batch.id, split=False)
@@ -102,7 +130,7 @@ async def _show(deps: PayoutDeps, flight: Flight) -> None:
     if batch.delivery_state == shown:
         return
     async with deps.database.platform() as session:
-        members = await repository.members(session, batch.id, unsettled_only=True)
+        members = await repository_batches.members(session, batch.id, unsettled_only=True)
     landed = state is DeliveryState.CONFIRMED
     values = {
         "state": state.value,
@@ -126,24 +154,17 @@ async def _show(deps: PayoutDeps, flight: Flight) -> None:
         await run_in_program(deps.database, program_id, move)
 
     async def note(session: PlatformSession) -> None:
-        await repository.note_delivery_state(session, batch.id, shown)
+        await repository_batches.note_delivery_state(session, batch.id, shown)
 
     await run_in_platform(deps.database, note)
 
 
-async def _open(deps: PayoutDeps, batch: Batch) -> Distributor | None:
-    async with deps.database.platform() as session:
-        treasury = await session.get_one(Treasury, batch.treasury_id, populate_existing=True)
-    return await open_distributor(deps, treasury)
-
-
-async def _deliver(deps: PayoutDeps, flight: Flight) -> bool:
-    distributor = await _open(deps, flight.batch)
-    if distributor is None:
+async def _deliver(deps: PayoutDeps, chain: _Chain, flight: Flight) -> bool:
+    treasury, distributor = await chain.of(flight.batch.treasury_id)
+    if distributor is None or flight.intent.block_number is None:
         return False
-    finality = await distributor.finality()
-    if flight.intent.block_number is None or finality.block_number < flight.intent.block_number:
-        # Another node than the one that told txmanager, and behind it.
+    finality = await chain.finality(treasury.id, distributor, flight.intent.block_number)
+    if finality is None:
         return False
     name = flight.batch.chain_batch_id or ""
     if (await distributor.statuses([name], finality.block_number))[name] is not BatchStatus.PAID:
@@ -153,14 +174,13 @@ async def _deliver(deps: PayoutDeps, flight: Flight) -> bool:
     return True
 
 
-async def _recover(deps: PayoutDeps, flight: Flight) -> bool:
+async def _recover(deps: PayoutDeps, chain: _Chain, flight: Flight) -> bool:
     """A batch that reverted for good: its payouts go into new batches, apart, unless nobody can be paid now (SAFETY S22)."""
-    distributor = await _open(deps, flight.batch)
+    treasury, distributor = await chain.of(flight.batch.treasury_id)
     if distributor is None:
         return False
     async with deps.database.platform() as session:
-        members = await repository.members(session, flight.batch.id, unsettled_only=True)
-        treasury = await session.get_one(Treasury, flight.batch.treasury_id, populate_existing=True)
+        members = await repository_batches.members(session, flight.batch.id, unsettled_only=True)
         attempts = await repository_split.lonely_attempts(session, flight.batch.id)
     payments = merged(members)
     problem = await simulation.environment_problem(distributor, payments) if payments else None

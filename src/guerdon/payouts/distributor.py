@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guerdon.chains import contracts
-from guerdon.chains.contracts import BatchStatus
+from guerdon.chains.contracts import BatchStatus, PayCall
 from guerdon.chains.port import ChainUnavailableError, RpcError
 from guerdon.ledger.models import Asset
 from guerdon.payouts.deps import PayoutDeps
@@ -44,6 +44,10 @@ class Distributor:
     def chain_batch_id(self, batch: bytes, payments: Sequence[Payment]) -> str:
         """The id under which the contract will know this batch, bound to its contents."""
         return contracts.batch_id(self._chain_id, self._address, self._token, batch, _pairs(payments))
+
+    def name_of(self, call: PayCall) -> str:
+        """The id under which the contract knows the batch that such a call pays."""
+        return contracts.batch_id(self._chain_id, self._address, self._token, call.batch, call.payments)
 
     async def simulate(self, batch: bytes, supersedes: Sequence[str], payments: Sequence[Payment]) -> Refusal | None:
         """None if the treasury could pay this now."""

@@ -17,7 +17,7 @@ from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.outbox import Severity
-from guerdon.payouts import alerts, repository, simulation, splitting
+from guerdon.payouts import alerts, repository_batches, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor, open_distributor
 from guerdon.payouts.models import Batch, BatchState, Work
@@ -56,14 +56,14 @@ async def close_and_freeze(deps: PayoutDeps) -> datetime | None:
     window = timedelta(seconds=deps.terms.batch_window_seconds)
 
     async def close(session: PlatformSession) -> list[UUID]:
-        await repository.close_ripe(session, now - window)
-        return [batch.id for batch in await repository.closed_batches(session)]
+        await repository_batches.close_ripe(session, now - window)
+        return [batch.id for batch in await repository_batches.closed_batches(session)]
 
     waiting = False
     for batch_id in await run_in_platform(deps.database, close):
         waiting |= await _freeze_until_settled(deps, batch_id) is Frozen.WAITS
     async with deps.database.platform() as session:
-        opened_at = await repository.next_ripe(session)
+        opened_at = await repository_batches.next_ripe(session)
     due = [now + timedelta(seconds=deps.terms.wait_seconds)] if waiting else []
     return min([*due, *([] if opened_at is None else [opened_at + window])], default=None)
 
@@ -104,17 +104,17 @@ async def _freeze(deps: PayoutDeps, batch_id: UUID) -> Frozen:
 
 async def _read(deps: PayoutDeps, batch_id: UUID) -> _Ready | None:
     async with deps.database.platform() as session:
-        batch = await repository.batch(session, batch_id)
+        batch = await repository_batches.batch(session, batch_id)
         if batch is None or batch.state != BatchState.CLOSED:
             return None
         treasury = await session.get_one(Treasury, batch.treasury_id, populate_existing=True)
-        return _Ready(batch, await repository.members(session, batch_id), treasury)
+        return _Ready(batch, await repository_batches.members(session, batch_id), treasury)
 
 
 async def _dissolve_empty(deps: PayoutDeps, batch_id: UUID) -> None:
     async def dissolve(session: PlatformSession) -> None:
-        batch = await repository.batch(session, batch_id, for_update=True)
-        if batch is not None and batch.state == BatchState.CLOSED and not await repository.members(session, batch_id):
+        batch = await repository_batches.batch(session, batch_id, for_update=True)
+        if batch is not None and batch.state == BatchState.CLOSED and not await repository_batches.members(session, batch_id):
             batch.state, batch.size, batch.total_atomic = BatchState.DISSOLVED, 0, 0
 
     await run_in_platform(deps.database, dissolve)
@@ -126,8 +126,12 @@ async def _fix(deps: PayoutDeps, distributor: Distributor, ready: _Ready, supers
     batch_id = ready.batch.id
 
     async def freeze(session: PlatformSession) -> Frozen:
-        batch = await repository.batch(session, batch_id, for_update=True)
-        if batch is None or batch.state != BatchState.CLOSED or await repository.members(session, batch_id) != ready.members:
+        batch = await repository_batches.batch(session, batch_id, for_update=True)
+        if (
+            batch is None
+            or batch.state != BatchState.CLOSED
+            or await repository_batches.members(session, batch_id) != ready.members
+        ):
             return Frozen.CHANGED
         batch.state = BatchState.FROZEN
         batch.frozen_at = deps.clock.now()

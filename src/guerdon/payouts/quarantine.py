@@ -14,7 +14,7 @@ from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import Delivery, DeliveryState
-from guerdon.payouts import alerts, repository
+from guerdon.payouts import alerts, repository, repository_batches
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Batch, BatchMember, BatchState
 from guerdon.payouts.payments import by_program
@@ -28,7 +28,7 @@ log = structlog.get_logger("guerdon.payouts")
 async def quarantine(deps: PayoutDeps, batch_id: UUID, reasons: Mapping[str, str]) -> None:
     """Take the payouts to these destinations out of a closed batch, program by program, with the reason of each."""
     async with deps.database.platform() as session:
-        members = await repository.members(session, batch_id)
+        members = await repository_batches.members(session, batch_id)
     for program_id in by_program(member for member in members if member.destination in reasons):
         await run_in_platform(deps.database, _Removal(deps, batch_id, program_id, reasons))
 
@@ -52,14 +52,14 @@ class _Removal:
         self._reasons = reasons
 
     async def __call__(self, session: PlatformSession) -> None:
-        batch = await repository.batch(session, self._batch_id)
+        batch = await repository_batches.batch(session, self._batch_id)
         if batch is None:
             return
         treasury = await repository_treasuries.lock_treasury(session, batch.treasury_id)
-        locked = await repository.batch(session, self._batch_id, for_update=True)
+        locked = await repository_batches.batch(session, self._batch_id, for_update=True)
         if locked is None or locked.state != self._from_state:
             return
-        members = await repository.lock_unsettled(session, self._batch_id, self._program_id)
+        members = await repository_batches.lock_unsettled(session, self._batch_id, self._program_id)
         culprits = [member for member in members if member.destination in self._reasons]
         if not culprits:
             return
@@ -67,7 +67,7 @@ class _Removal:
             await self._mark(session, culprits)
         await release(session, treasury, locked, culprits)
         if self._from_state is BatchState.CLOSED:
-            await repository.delete_members(session, self._batch_id, self._program_id, [m.delivery_id for m in culprits])
+            await repository_batches.delete_members(session, self._batch_id, self._program_id, [m.delivery_id for m in culprits])
             locked.size -= len(culprits)
             locked.total_atomic -= sum(member.amount_atomic for member in culprits)
         else:
@@ -113,14 +113,14 @@ async def release(session: PlatformSession, treasury: Treasury, batch: Batch, me
 async def quarantine_dead(deps: PayoutDeps, batch_id: UUID, reason: str) -> None:
     """Quarantine everything in a frozen batch that can never land; that each payout was in it stays recorded."""
     async with deps.database.platform() as session:
-        members = await repository.members(session, batch_id, unsettled_only=True)
+        members = await repository_batches.members(session, batch_id, unsettled_only=True)
     reasons = {member.destination: reason for member in members}
     for program_id in by_program(members):
         await run_in_platform(deps.database, _Removal(deps, batch_id, program_id, reasons, from_state=BatchState.FROZEN))
 
     async def finish(session: PlatformSession) -> None:
-        batch = await repository.batch(session, batch_id, for_update=True)
-        if batch is not None and not await repository.members(session, batch_id, unsettled_only=True):
+        batch = await repository_batches.batch(session, batch_id, for_update=True)
+        if batch is not None and not await repository_batches.members(session, batch_id, unsettled_only=True):
             batch.state = BatchState.DISSOLVED
             await outbox.resolve_alert(session, alerts.UNKNOWN, str(batch_id))
 

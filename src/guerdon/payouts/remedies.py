@@ -18,7 +18,7 @@ from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivery, DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
-from guerdon.payouts import alerts, quarantine, repository, repository_read, repository_split
+from guerdon.payouts import alerts, quarantine, repository, repository_batches, repository_read, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_distributor
 from guerdon.payouts.errors import (
@@ -108,11 +108,11 @@ async def release_dead_batch(deps: PayoutDeps, batch_id: UUID) -> list[tuple[UUI
     `PayoutMayLandError`.
     """
     async with deps.database.platform() as session:
-        batch = await repository.batch(session, batch_id)
+        batch = await repository_batches.batch(session, batch_id)
         if batch is None or batch.intent_id is None:
             raise BatchNotFoundError
         intent = await session.get_one(Intent, batch.intent_id, populate_existing=True)
-        members = await repository.members(session, batch_id)
+        members = await repository_batches.members(session, batch_id)
     if intent.state != IntentState.VOID:
         raise PayoutMayLandError
     if batch.state == BatchState.FROZEN:
@@ -133,7 +133,7 @@ async def kill(deps: PayoutDeps, batch_id: UUID) -> None:
     """
 
     async def ask(session: PlatformSession) -> None:
-        batch = await repository.batch(session, batch_id)
+        batch = await repository_batches.batch(session, batch_id)
         if batch is None or batch.intent_id is None:
             raise BatchNotFoundError
         await txmanager.kill(session, batch.intent_id)
@@ -159,7 +159,7 @@ async def prove(deps: PayoutDeps, treasury: Treasury, program_id: UUID, delivery
 
 async def _is_spent(session: PlatformSession, batch_id: UUID) -> bool:
     """Whether a batch's transaction is over for good: reverted and final, or void. Its bytes can never land then."""
-    batch = await repository.batch(session, batch_id)
+    batch = await repository_batches.batch(session, batch_id)
     if batch is None or batch.intent_id is None:
         return False
     intent = await session.get_one(Intent, batch.intent_id, populate_existing=True)
@@ -210,8 +210,8 @@ async def _reserve_again(
         member = Member(program_id, delivery_id, wallet, amount)
         delivery.state, delivery.reason, delivery.updated_at = DeliveryState.RESERVED, None, now
         delivery.destination, delivery.batch_id = wallet, batch.id
-    await repository.insert_batch(session, batch)
-    await repository.insert_members(session, batch.id, [member], [0])
+    await repository_batches.insert_batch(session, batch)
+    await repository_batches.insert_members(session, batch.id, [member], [0])
     book_reservation(treasury, batch, [member], now)
     await _close_alert(session, delivery_id)
     await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
@@ -222,7 +222,7 @@ async def _deliver_proven(
     deps: PayoutDeps, session: PlatformSession, program_id: UUID, delivery_id: UUID, batch_id: UUID
 ) -> Settled:
     now = deps.clock.now()
-    batch = await repository.batch(session, batch_id)
+    batch = await repository_batches.batch(session, batch_id)
     intent = None if batch is None or batch.intent_id is None else await session.get(Intent, batch.intent_id)
     async with program_scope(session, program_id):
         delivery = await _lock_quarantined(session, program_id, delivery_id)

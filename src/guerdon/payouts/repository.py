@@ -1,6 +1,6 @@
-"""SQL of payouts and their batches: what is waiting, what is in which batch, and moving both on.
+"""SQL of payouts: what is waiting, and moving it on. Which batch pays what is in `repository_batches.py`.
 
-Reading for people and the queries behind a remedy are in `repository_read.py`. Locks: treasury, then batch, then
+Reading for people is in `repository_read.py`. Locks: treasury, then batch, then
 deliveries by id (SAFETY S15).
 """
 
@@ -12,17 +12,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Text, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
 from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.kit.models import Integral
 from guerdon.ledger.models import Delivery, DeliveryState
-from guerdon.payouts.models import Batch, BatchMember, BatchState
 from guerdon.payouts.payments import Member
-from guerdon.txmanager.models import Intent
 
 IN_BATCH = (
     DeliveryState.RESERVED,
@@ -131,121 +129,6 @@ async def mark_reserved(
     )
 
 
-async def lock_open_batch(session: PlatformSession, treasury_id: UUID) -> Batch | None:
-    """The treasury's batch that still takes payouts, locked."""
-    return await session.scalar(
-        select(Batch)
-        .where(Batch.treasury_id == treasury_id, Batch.state == BatchState.OPEN)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-
-
-async def batches_ahead(session: PlatformSession, treasury_id: UUID) -> int:
-    """How many batches of the treasury are full or frozen and not yet in a block."""
-    count = await session.scalar(
-        select(func.count())
-        .select_from(Batch)
-        .outerjoin(Intent, Intent.id == Batch.intent_id)
-        .where(
-            Batch.treasury_id == treasury_id,
-            Batch.state.in_((BatchState.CLOSED, BatchState.FROZEN)),
-            Intent.state.is_(None) | Intent.state.in_(("queued", "bound", "signed", "sent")),
-        )
-    )
-    return count or 0
-
-
-async def insert_batch(session: PlatformSession, batch: Batch) -> None:
-    """A new batch."""
-    session.add(batch)
-    await session.flush()
-
-
-async def insert_members(
-    session: PlatformSession, batch_id: UUID, members: Sequence[Member], gas_reserved_wei: Sequence[int]
-) -> None:
-    """Put payouts into a batch, each with the gas that is reserved of its program's budget for it, in wei."""
-    await session.execute(
-        insert(BatchMember),
-        [
-            {
-                "batch_id": batch_id,
-                "program_id": member.program_id,
-                "delivery_id": member.delivery_id,
-                "destination": member.destination,
-                "amount_atomic": member.amount_atomic,
-                "gas_reserved_wei": gas,
-            }
-            for member, gas in zip(members, gas_reserved_wei, strict=True)
-        ],
-    )
-
-
-async def close_ripe(session: PlatformSession, opened_before: datetime) -> None:
-    """Close the open batches that are older than that: from now on they take no more payouts."""
-    await session.execute(
-        update(Batch)
-        .where(Batch.state == BatchState.OPEN, Batch.size > 0, Batch.opened_at <= opened_before)
-        .values(state=BatchState.CLOSED)
-    )
-
-
-async def next_ripe(session: AsyncSession) -> datetime | None:
-    """When the oldest open batch was opened."""
-    return await session.scalar(select(func.min(Batch.opened_at)).where(Batch.state == BatchState.OPEN, Batch.size > 0))
-
-
-async def closed_batches(session: AsyncSession) -> Sequence[Batch]:
-    """Batches to be simulated and frozen, oldest first."""
-    found = await session.scalars(select(Batch).where(Batch.state == BatchState.CLOSED).order_by(Batch.id))
-    return found.all()
-
-
-async def frozen_batches(session: AsyncSession) -> Sequence[tuple[Batch, Intent]]:
-    """Batches that are on their way, with the intents that carry them, oldest first."""
-    rows = await session.execute(
-        select(Batch, Intent)
-        .join(Intent, Intent.id == Batch.intent_id)
-        .where(Batch.state == BatchState.FROZEN)
-        .order_by(Batch.id)
-        .execution_options(populate_existing=True)
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-async def batch(session: AsyncSession, batch_id: UUID, *, for_update: bool = False) -> Batch | None:
-    """A batch by its id."""
-    query = select(Batch).where(Batch.id == batch_id).execution_options(populate_existing=True)
-    return await session.scalar(query.with_for_update() if for_update else query)
-
-
-async def members(session: AsyncSession, batch_id: UUID, *, unsettled_only: bool = False) -> list[Member]:
-    """Who is in a batch; with `unsettled_only`, those whose reservation stands."""
-    query = select(BatchMember).where(BatchMember.batch_id == batch_id).order_by(BatchMember.program_id, BatchMember.delivery_id)
-    found = await session.scalars(query.where(~BatchMember.settled) if unsettled_only else query)
-    return [Member(row.program_id, row.delivery_id, row.destination, row.amount_atomic) for row in found]
-
-
-async def lock_unsettled(session: PlatformSession, batch_id: UUID, program_id: UUID) -> Sequence[BatchMember]:
-    """A program's members of a batch whose reservation stands, locked: whoever settles them, does it once."""
-    found = await session.scalars(
-        select(BatchMember)
-        .where(BatchMember.batch_id == batch_id, BatchMember.program_id == program_id, ~BatchMember.settled)
-        .order_by(BatchMember.delivery_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return found.all()
-
-
-async def settle_members(session: PlatformSession, batch_id: UUID, program_id: UUID) -> None:
-    """A program's part of a batch is over."""
-    await session.execute(
-        update(BatchMember).where(BatchMember.batch_id == batch_id, BatchMember.program_id == program_id).values(settled=True)
-    )
-
-
 async def lock_deliveries(session: ScopedSession, program_id: UUID, ids: Sequence[UUID]) -> Sequence[Delivery]:
     """These payouts, locked in the order of their ids."""
     found = await session.scalars(
@@ -256,6 +139,62 @@ async def lock_deliveries(session: ScopedSession, program_id: UUID, ids: Sequenc
         .execution_options(populate_existing=True)
     )
     return found.all()
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a payout is to book when it is delivered."""
+
+    delivery_id: UUID
+    asset_id: UUID
+    account_id: UUID
+    points: int
+
+
+async def lock_owed(session: ScopedSession, program_id: UUID, ids: Sequence[UUID]) -> list[Owed]:
+    """The same as `lock_deliveries`, only what delivering them needs."""
+    rows = await session.execute(
+        select(Delivery.id, Delivery.asset_id, Delivery.account_id, Delivery.points)
+        .where(Delivery.program_id == program_id, Delivery.id == func.any(bindparam("ids", type_=ARRAY(Uuid()))))
+        .order_by(Delivery.id)
+        .with_for_update(),
+        {"ids": list(ids)},
+    )
+    return [Owed(*row) for row in rows]
+
+
+_FINISH = text(
+    """
+    update deliveries d
+       set state = 'final', batch_id = :batch_id, transaction_hash = :transaction_hash, block_number = :block_number,
+           reason = null, updated_at = :now
+     where d.program_id = :program_id and d.id = any(:ids)
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
+
+
+async def finish(
+    session: ScopedSession,
+    program_id: UUID,
+    ids: Sequence[UUID],
+    *,
+    batch_id: UUID,
+    transaction_hash: str | None,
+    block_number: int | None,
+    now: datetime,
+) -> None:
+    """Locked payouts are delivered: their batch is final and paid."""
+    await session.execute(
+        _FINISH,
+        {
+            "program_id": program_id,
+            "ids": list(ids),
+            "batch_id": batch_id,
+            "transaction_hash": transaction_hash,
+            "block_number": block_number,
+            "now": now,
+        },
+    )
 
 
 # Compared with the intent once more: a worker that was slow must not write what another one knows better.
@@ -286,11 +225,6 @@ async def move_on(
             **values,
         },
     )
-
-
-async def note_delivery_state(session: PlatformSession, batch_id: UUID, state: str) -> None:
-    """What the payouts of a batch were last moved to."""
-    await session.execute(update(Batch).where(Batch.id == batch_id).values(delivery_state=state))
 
 
 _SPEND_GAS = text(
@@ -324,15 +258,6 @@ async def gas_budget(session: AsyncSession, program_id: UUID) -> int | None:
     return None if value is None else int(value)
 
 
-async def delete_members(session: PlatformSession, batch_id: UUID, program_id: UUID, ids: Sequence[UUID]) -> None:
-    """Take payouts out of a batch that was never frozen; of frozen ones nothing is ever deleted."""
-    await session.execute(
-        delete(BatchMember).where(
-            BatchMember.batch_id == batch_id, BatchMember.program_id == program_id, BatchMember.delivery_id.in_(ids)
-        )
-    )
-
-
 async def wallet_of(session: ScopedSession, program_id: UUID, account_id: UUID) -> str:
     """An account's built-in wallet: where its tokens go (SAFETY S5)."""
     wallet = await session.scalar(
@@ -340,19 +265,3 @@ async def wallet_of(session: ScopedSession, program_id: UUID, account_id: UUID) 
         {"program_id": program_id, "account_id": account_id},
     )
     return str(wallet)
-
-
-async def idle_paused_treasuries(session: PlatformSession) -> Sequence[UUID]:
-    """Treasuries that paused because nobody could be paid, and have no batch left that could tell whether that is over."""
-    found = await session.scalars(
-        text(
-            """
-            select t.id from treasuries t
-             where t.paused_at is not null and t.resumes_by_itself
-               and not exists (select from batches b left join intents i on i.id = b.intent_id
-                                where b.treasury_id = t.id
-                                  and (b.state = 'closed' or (b.state = 'frozen' and i.state = 'failed')))
-            """
-        )
-    )
-    return found.all()

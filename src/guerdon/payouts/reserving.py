@@ -15,7 +15,7 @@ from guerdon.kit import jobs
 from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.ledger.models import Asset
-from guerdon.payouts import repository
+from guerdon.payouts import repository, repository_batches
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import MAX_ATOMIC, Member
 from guerdon.payouts.repository import Waiting
@@ -93,7 +93,7 @@ class _Chunk:
         treasury = await repository_treasuries.lock_treasury_of_asset(session, self.asset_id)
         if treasury is None or treasury.paused_at is not None:
             return Outcome.CANNOT_PAY
-        if await repository.batches_ahead(session, treasury.id) >= self.terms.batches_ahead:
+        if await repository_batches.batches_ahead(session, treasury.id) >= self.terms.batches_ahead:
             return Outcome.TOO_MANY_AHEAD
         batch = await _batch_with_room(session, treasury, self.terms, self.now)
         room = self.terms.batch_size - batch.size
@@ -115,7 +115,7 @@ class _Chunk:
             await repository.mark_reserved(
                 session, self.program_id, chosen, network=treasury.network, batch_id=batch.id, now=self.now
             )
-        await repository.insert_members(session, batch.id, chosen, gas)
+        await repository_batches.insert_members(session, batch.id, chosen, gas)
         if sum(gas):
             await repository.add_gas(session, self.program_id, treasury.network, gas_day(self.now), sum(gas))
         book_reservation(treasury, batch, chosen, self.now)
@@ -158,7 +158,7 @@ async def _lock_payable(session: PlatformSession, program_id: UUID, asset_id: UU
 
 
 async def _batch_with_room(session: PlatformSession, treasury: Treasury, terms: PayoutTerms, now: datetime) -> Batch:
-    batch = await repository.lock_open_batch(session, treasury.id)
+    batch = await repository_batches.lock_open_batch(session, treasury.id)
     if batch is not None and _is_full(batch, terms):
         batch.state = BatchState.CLOSED
         await session.flush()
@@ -167,7 +167,7 @@ async def _batch_with_room(session: PlatformSession, treasury: Treasury, terms: 
         batch = Batch(
             id=uuid7(), treasury_id=treasury.id, state=BatchState.OPEN, size=0, total_atomic=0, supersedes=[], opened_at=now
         )
-        await repository.insert_batch(session, batch)
+        await repository_batches.insert_batch(session, batch)
     elif batch.size == 0:
         # The window begins with the first payout, not with a row that a transaction left empty.
         batch.opened_at = now

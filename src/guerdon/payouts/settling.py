@@ -12,7 +12,7 @@ from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
-from guerdon.payouts import alerts, repository
+from guerdon.payouts import alerts, repository, repository_batches
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Batch, BatchState
 from guerdon.payouts.payments import by_program, shared_cost
@@ -25,13 +25,13 @@ from guerdon.txmanager.treasuries import Finality, note_balance
 async def settle(deps: PayoutDeps, batch: Batch, intent: Intent, finality: Finality) -> None:
     """Deliver what is not delivered yet, program by program; then the batch is over."""
     async with deps.database.platform() as session:
-        programs = list(by_program(await repository.members(session, batch.id, unsettled_only=True)))
+        programs = list(by_program(await repository_batches.members(session, batch.id, unsettled_only=True)))
     for program_id in programs:
         await run_in_platform(deps.database, _Delivery(deps, batch, intent, finality, program_id))
 
     async def finish(session: PlatformSession) -> None:
-        locked = await repository.batch(session, batch.id, for_update=True)
-        if locked is not None and not await repository.members(session, batch.id, unsettled_only=True):
+        locked = await repository_batches.batch(session, batch.id, for_update=True)
+        if locked is not None and not await repository_batches.members(session, batch.id, unsettled_only=True):
             locked.state = BatchState.PAID
             locked.delivery_state = DeliveryState.FINAL
             await outbox.resolve_alert(session, alerts.UNKNOWN, str(batch.id))
@@ -52,31 +52,30 @@ class _Delivery:
     async def __call__(self, session: PlatformSession) -> None:
         now = self._deps.clock.now()
         treasury = await repository_treasuries.lock_treasury(session, self._batch.treasury_id)
-        members = await repository.lock_unsettled(session, self._batch.id, self._program_id)
+        members = await repository_batches.lock_unsettled(session, self._batch.id, self._program_id)
         if not members:
             return
         async with program_scope(session, self._program_id):
-            deliveries = await repository.lock_deliveries(session, self._program_id, [member.delivery_id for member in members])
+            owed = await repository.lock_owed(session, self._program_id, [member.delivery_id for member in members])
             await ledger.post(
                 session,
                 self._program_id,
-                [
-                    Movement(PostingKind.DELIVER, delivery.id, delivery.asset_id, delivery.points, delivery.account_id)
-                    for delivery in deliveries
-                ],
+                [Movement(PostingKind.DELIVER, one.delivery_id, one.asset_id, one.points, one.account_id) for one in owed],
                 now,
             )
-            for delivery in deliveries:
-                delivery.state = DeliveryState.FINAL
-                delivery.batch_id = self._batch.id
-                delivery.transaction_hash = self._intent.transaction_hash
-                delivery.block_number = self._intent.block_number
-                delivery.reason = None
-                delivery.updated_at = now
+            await repository.finish(
+                session,
+                self._program_id,
+                [one.delivery_id for one in owed],
+                batch_id=self._batch.id,
+                transaction_hash=self._intent.transaction_hash,
+                block_number=self._intent.block_number,
+                now=now,
+            )
         total = sum(member.amount_atomic for member in members)
         treasury.reserved -= total
         note_balance(treasury, self._finality)
-        await repository.settle_members(session, self._batch.id, self._program_id)
+        await repository_batches.settle_members(session, self._batch.id, self._program_id)
         cost = shared_cost(self._intent.fee_paid_wei or 0, len(members), self._batch.size)
         change = cost - sum(member.gas_reserved_wei for member in members)
         await repository.add_gas(session, self._program_id, treasury.network, gas_day(self._batch.opened_at), change)

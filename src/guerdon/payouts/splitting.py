@@ -14,7 +14,7 @@ from guerdon.chains.contracts import BatchStatus
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
-from guerdon.payouts import alerts, repository, repository_split
+from guerdon.payouts import alerts, repository_batches, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor
 from guerdon.payouts.models import Batch, BatchState, Work
@@ -53,16 +53,16 @@ async def split_closed(deps: PayoutDeps, batch_id: UUID) -> None:
     """Move half of a closed batch's payouts to a batch of their own."""
 
     async def split(session: PlatformSession) -> None:
-        batch = await repository.batch(session, batch_id, for_update=True)
+        batch = await repository_batches.batch(session, batch_id, for_update=True)
         if batch is None or batch.state != BatchState.CLOSED:
             return
-        _, moved = halves(await repository.members(session, batch_id))
+        _, moved = halves(await repository_batches.members(session, batch_id))
         if not moved:
             return
         child = _child(batch, 1, moved)
         # The same half of the same batch is moved once: what is left is another list with other halves.
         child.id = child_batch_id(batch_id, batch.size)
-        await repository.insert_batch(session, child)
+        await repository_batches.insert_batch(session, child)
         await repository_split.move_members(session, batch_id, child.id, moved)
         batch.size -= child.size
         batch.total_atomic -= child.total_atomic
@@ -74,14 +74,14 @@ async def replace(deps: PayoutDeps, batch_id: UUID, *, split: bool) -> None:
     """Give the payouts of a frozen batch that can never land to one or two new batches, which supersede it when frozen."""
 
     async def make_children(session: PlatformSession) -> None:
-        batch = await repository.batch(session, batch_id, for_update=True)
+        batch = await repository_batches.batch(session, batch_id, for_update=True)
         if batch is None or batch.state != BatchState.FROZEN:
             return
-        members = await repository.members(session, batch_id, unsettled_only=True)
+        members = await repository_batches.members(session, batch_id, unsettled_only=True)
         for part, theirs in enumerate(halves(members) if split else (members, [])):
             if theirs:
                 child = _child(batch, part, theirs)
-                await repository.insert_batch(session, child)
+                await repository_batches.insert_batch(session, child)
                 await repository_split.copy_members(session, batch_id, child.id, theirs)
         await repository_split.settle_all(session, batch_id)
         batch.state = BatchState.DISSOLVED

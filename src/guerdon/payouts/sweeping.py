@@ -13,7 +13,7 @@ from guerdon.kit import jobs
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.ledger.models import DeliveryState
-from guerdon.payouts import repository, repository_read
+from guerdon.payouts import repository_batches, repository_read
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
 from guerdon.txmanager import repository_treasuries, tokens, treasuries
@@ -55,9 +55,9 @@ async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
     stale = now - timedelta(seconds=deps.terms.sweep_seconds)
     unfinished = await repository_read.unfinished(session)
     await _resume_idle_treasuries(session)
-    if await repository.closed_batches(session) or await repository.next_ripe(session) is not None:
+    if await repository_batches.closed_batches(session) or await repository_batches.next_ripe(session) is not None:
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
-    if await repository.frozen_batches(session):
+    if await repository_batches.frozen_batches(session):
         await jobs.wake(session, Work.ADVANCE, PLATFORM_PROGRAM_ID)
     forgotten = {row.program_id for row in unfinished if row.state == DeliveryState.APPROVED and row.oldest < stale}
     for program_id in sorted(forgotten):
@@ -66,5 +66,5 @@ async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
 
 async def _resume_idle_treasuries(session: PlatformSession) -> None:
     """A treasury that paused by itself resumes when a batch can be paid; without a batch to try, the next one tells."""
-    for treasury_id in await repository.idle_paused_treasuries(session):
+    for treasury_id in await repository_batches.idle_paused_treasuries(session):
         await treasuries.resume(session, treasury_id)
