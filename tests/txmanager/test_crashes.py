@@ -81,14 +81,17 @@ async def assert_nothing_was_signed_twice(scene: Scene) -> None:
         pytest.param("intents", "UPDATE", "new.state = 'final'", id="marking-final"),
     ],
 )
-async def test_a_kill_in_the_middle_of_a_write_loses_nothing_and_repeats_nothing(
+async def test_s16_a_kill_in_the_middle_of_a_write_loses_nothing_and_repeats_nothing(
     scene: Scene, table: str, event: str, condition: str
 ) -> None:
     intents = [await scene.transfer(value) for value in VALUES]
-    async with scene.process(TERMS) as victim, stopped_at(scene.urls, table, event, condition) as somebody_waits:
-        async with scene.node.mining():
-            await until(somebody_waits, f"stopped at {table}", seconds=15)
-            await victim.kill()
+    async with (
+        scene.node.mining(),
+        scene.process(TERMS) as victim,
+        stopped_at(scene.urls, table, event, condition) as somebody_waits,
+    ):
+        await until(somebody_waits, f"stopped at {table}", seconds=15)
+        await victim.kill()
     await _finish(scene, intents)
 
 
@@ -104,7 +107,7 @@ async def test_a_kill_in_the_middle_of_a_write_loses_nothing_and_repeats_nothing
         pytest.param(hold_answer("eth_getTransactionReceipt"), id="after-looking"),
     ],
 )
-async def test_a_kill_between_two_steps_loses_nothing_and_repeats_nothing(scene: Scene, stop: Fault) -> None:
+async def test_s16_a_kill_between_two_steps_loses_nothing_and_repeats_nothing(scene: Scene, stop: Fault) -> None:
     scene.proxy.add(stop)
     intents = [await scene.transfer(value) for value in VALUES]
     async with scene.process(TERMS) as victim, scene.node.mining():
@@ -115,7 +118,7 @@ async def test_a_kill_between_two_steps_loses_nothing_and_repeats_nothing(scene:
     await _finish(scene, intents)
 
 
-async def test_a_kill_between_storing_and_sending_a_replacement_leaves_both_forms_known(scene: Scene) -> None:
+async def test_s16_a_kill_between_storing_and_sending_a_replacement_leaves_both_forms_known(scene: Scene) -> None:
     intents = [await scene.transfer(value) for value in VALUES]
     async with scene.process(TERMS) as victim:
         for intent_id in intents:
@@ -134,7 +137,7 @@ async def test_a_kill_between_storing_and_sending_a_replacement_leaves_both_form
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_kills_at_random_with_a_network_that_loses_answers_send_everything_once(scene: Scene, seed: int) -> None:
+async def test_s16_kills_at_random_with_a_network_that_loses_answers_send_everything_once(scene: Scene, seed: int) -> None:
     chance = random.Random(seed)
     values = list(range(1, 41))
     waiting: list[UUID] = []

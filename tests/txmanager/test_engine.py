@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from contextlib import suppress
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
+from asyncpg import InterfaceError
+from sqlalchemy.exc import DBAPIError
 
 from guerdon.kit import driver
+from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.ids import uuid7
 from guerdon.kit.metrics import Gauges
+from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.txmanager import metrics, service, service_keys
 from guerdon.txmanager.errors import IntentMismatchError, IntentNotCancellableError
 from guerdon.txmanager.models import HeldBack, IntentState
@@ -60,20 +65,16 @@ async def test_s26_no_more_than_the_limit_are_in_flight(scene: Scene) -> None:
 
 
 async def test_what_is_queued_while_others_are_in_flight_is_sent_at_once(scene: Scene) -> None:
-    async with scene.engine():
+    async with scene.engine(replace(QUICK, idle_poll_seconds=30)):
         await scene.until(await scene.transfer(1), IntentState.SENT)
-        before = time.monotonic()
-        await scene.until(await scene.transfer(2), IntentState.SENT)
-        assert time.monotonic() - before < 0.3
+        await scene.until(await scene.transfer(2), IntentState.SENT, seconds=5)
 
 
 async def test_an_idle_engine_sends_what_is_queued_at_once(scene: Scene) -> None:
     async with scene.engine(replace(QUICK, idle_poll_seconds=30)):
         await scene.until_leased()
         await asyncio.sleep(0.7)
-        before = time.monotonic()
-        await scene.until(await scene.transfer(1), IntentState.SENT, seconds=3)
-        assert time.monotonic() - before < 0.3
+        await scene.until(await scene.transfer(1), IntentState.SENT, seconds=5)
 
 
 async def test_queueing_again_for_the_same_reference_is_the_same_transaction(scene: Scene) -> None:
@@ -224,6 +225,38 @@ async def test_s22_a_key_without_native_coin_pauses_itself_and_resumes_when_fund
         await scene.node.fund(scene.address)
         await scene.until(intent_id, IntentState.SENT)
         await scene.until_alert("key.out_of_gas", is_open=False)
+
+
+async def test_a_key_that_cannot_sign_is_told_and_goes_on_once_it_can(scene: Scene) -> None:
+    right, scene.ring = scene.ring, KeyRing(MasterKey.generate())
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        await scene.until_alert("key.failing")
+        assert (await scene.intent(intent_id)).state == IntentState.BOUND
+    scene.ring = right
+    async with scene.engine(), scene.node.mining():
+        assert (await scene.until(intent_id, IntentState.FINAL)).nonce == 0
+
+
+async def test_lost_database_connections_are_survived(scene: Scene) -> None:
+    intents: list[UUID] = []
+    async with scene.engine(), scene.node.mining():
+        for value in range(1, 13):
+            if value % 3 == 0:
+                await scene.owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'guerdon_app'")
+            intents.append(await _transfer_whatever_happens(scene, value))
+        for intent_id in intents:
+            await scene.until(intent_id, IntentState.FINAL, seconds=20)
+    assert await scene.is_on_chain_once(*range(1, 13))
+
+
+async def _transfer_whatever_happens(scene: Scene, value: int) -> UUID:
+    ref = uuid7()
+    for _ in range(10):
+        with suppress(DBAPIError, DatabaseUnavailableError, InterfaceError):
+            return await scene.transfer(value, ref=ref)
+        await asyncio.sleep(0.1)
+    raise AssertionError
 
 
 async def test_gauges_tell_the_oldest_of_every_state(scene: Scene) -> None:

@@ -11,10 +11,8 @@ from uuid import UUID
 
 import structlog
 
-from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import driver
 from guerdon.kit.database import Database
-from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.secrets import KeyRing
 from guerdon.txmanager import alerts, leases, recovery
 from guerdon.txmanager.chain import Chain, Rpc
@@ -73,8 +71,8 @@ class KeyEngine:
                 except FATAL as refusal:
                     await self._tell_refusal(refusal)
                     raise
-                except (ChainUnavailableError, DatabaseUnavailableError, OSError) as error:
-                    _log.warning("txmanager.waiting", network=self._network, error=str(error))
+                except Exception as error:  # noqa: BLE001 - a chain or database that is away comes back
+                    _log.warning("txmanager.waiting", network=self._network, error=f"{type(error).__name__}: {error}")
                 await self._rest()
         finally:
             await self._drain()
@@ -142,14 +140,16 @@ class KeyEngine:
         try:
             async with self._database.platform() as session:
                 await leases.release(session, lease)
-        except (DatabaseUnavailableError, OSError) as error:
-            # It runs out by itself.
+        except Exception as error:  # noqa: BLE001 - it runs out by itself
             _log.warning("txmanager.lease_not_released", address=lease.address, error=str(error))
 
     async def _tell_refusal(self, refusal: Exception) -> None:
         _log.error("txmanager.refused", network=self._network, reason=str(refusal))
-        async with self._database.platform() as session:
-            await alerts.network_refused(session, self._network, str(refusal))
+        try:
+            async with self._database.platform() as session:
+                await alerts.network_refused(session, self._network, str(refusal))
+        except Exception as error:  # noqa: BLE001 - the refusal itself must come through
+            _log.warning("txmanager.alert_not_written", error=str(error))
 
     async def _listen(self) -> None:
         """Be told of queued intents at once; without the connection, the loops poll."""
