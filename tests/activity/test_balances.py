@@ -45,7 +45,7 @@ async def found(house: House, client: EvmClient) -> tuple[int, int | None, int]:
 async def move(owner: RawConnection, house: House, state: str, block: int | None) -> None:
     await owner.execute(
         "update deliveries set state = $2, block_number = $3, amount_atomic = points, destination = 'x', batch_id = gen_random_uuid(), "
-        "transaction_hash = '0x1' where program_id = $1 and id = (select min(id::text)::uuid from deliveries where program_id = $1)",
+        "transaction_hash = '0x' || repeat('1', 64) where program_id = $1 and id = (select min(id::text)::uuid from deliveries where program_id = $1)",
         house.program_id,
         state,
         block,
@@ -75,6 +75,21 @@ async def test_s24_a_payout_is_counted_once_in_every_state(
         # Read at a block before the one that it is in: not on chain there yet.
         await move(owner, house, "final", receipt.block_number + 10_000)
         assert await found(house, evm) == (70, 30, 40)
+
+
+async def test_s24_what_arrived_before_the_worker_looked_is_counted_once(
+    database: Database, owner: RawConnection, client: tuple[EvmClient, Deployed]
+) -> None:
+    evm, deployed = client
+    async with a_house(database) as house:
+        await owner.execute(
+            "update assets set token_address = $1, network = 'local' where id = $2", deployed.token, house.asset_id
+        )
+        await house.signed_bulk([an_event(idempotencyKey=str(n)) for n in range(3)])
+        await move(owner, house, "sent", None)
+        receipt = await deployed.payer.send(deployed.token, contracts.transfer_call(WALLET, 30))
+        await owner.execute("update deliveries set transaction_hash = $1", receipt.transaction_hash)
+        assert await found(house, evm) == (30, 30, 0)
 
 
 async def test_tokens_of_another_program_are_in_the_same_wallet(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from guerdon.accounts.wallets import WalletProvider
 from guerdon.activity import repository
 from guerdon.activity.directory import KnownProgram
 from guerdon.activity.schemas_lookups import HistoryEntry, UserBalance
-from guerdon.chains.port import Head
+from guerdon.chains.port import Head, Receipt
 from guerdon.kit.database import Database
 from guerdon.kit.errors import GuerdonError
 from guerdon.ledger.models import Asset, Delivered
@@ -29,6 +30,10 @@ class Chain(Protocol):
 
     async def token_balance(self, token: str, owner: str, block: int, /) -> int:
         """What the owner held at the end of that block, in the token's smallest unit."""
+        ...
+
+    async def receipts(self, hashes: Sequence[str], /) -> dict[str, Receipt]:
+        """Of those transactions that are in a block, by hash in lower case."""
         ...
 
 
@@ -59,6 +64,7 @@ class Balances:
         read = await self._on_chain(asset, wallet)
         booked = 0
         pending = 0
+        in_flight: dict[str, int] = {}
         entries: list[HistoryEntry] = []
         if account is not None:
             async with self.database.program(program.id) as session:
@@ -67,8 +73,11 @@ class Balances:
                     pending, booked = balance.available + balance.held, balance.claimed
                 elif balance is not None and read is not None:
                     undelivered = await repository.undelivered(session, program.id, asset.id, account.id, read.block_number)
+                    in_flight = await repository.in_flight(session, program.id, asset.id, account.id)
                     pending = balance.available + undelivered
                 entries = await repository.history(session, program.id, account.id, history) if history else []
+        if read is not None and in_flight:
+            pending -= await self._arrived(read, in_flight)
         total = pending + (booked if read is None else read.points)
         return UserBalance(
             balance=total,
@@ -90,10 +99,21 @@ class Balances:
         except GuerdonError as error:
             log.warning("balance_without_chain", network=asset.network, code=error.code)
             return None
-        return _Read(atomic // asset.atomic_per_point, number)
+        return _Read(atomic // asset.atomic_per_point, number, chain)
+
+    async def _arrived(self, read: _Read, in_flight: dict[str, int]) -> int:
+        """Of points that were sent, those that the wallet had at the block that was read: the worker may not have looked yet."""
+        try:
+            receipts = await read.chain.receipts(list(in_flight))
+        except GuerdonError as error:
+            log.warning("balance_without_receipts", code=error.code)
+            return 0
+        landed = {value for value, receipt in receipts.items() if receipt.succeeded and receipt.block_number <= read.block_number}
+        return sum(points for transaction_hash, points in in_flight.items() if transaction_hash.lower() in landed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
     points: int
     block_number: int
+    chain: Chain

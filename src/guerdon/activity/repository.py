@@ -15,6 +15,9 @@ from guerdon.earning.models import Accrual
 from guerdon.kit.database import PlatformSession, ProgramSession
 from guerdon.ledger.models import UNDELIVERED, AccountBalance, Asset, Delivery, DeliveryState
 
+_IN_FLIGHT = 50
+"""Transactions of one account that are looked up for one answer."""
+
 
 async def history(session: ProgramSession, program_id: UUID, account_id: UUID, limit: int) -> list[HistoryEntry]:
     """The account's last rewards, newest first."""
@@ -57,6 +60,24 @@ async def undelivered(session: ProgramSession, program_id: UUID, asset_id: UUID,
         )
     )
     return int(found or 0)
+
+
+async def in_flight(session: ProgramSession, program_id: UUID, asset_id: UUID, account_id: UUID) -> dict[str, int]:
+    """Points by the transaction that carries them, where nobody has seen yet whether it is in a block."""
+    rows = await session.execute(
+        select(Delivery.transaction_hash, func.sum(Delivery.points))
+        .where(
+            Delivery.program_id == program_id,
+            Delivery.asset_id == asset_id,
+            Delivery.account_id == account_id,
+            Delivery.state.in_(UNDELIVERED),
+            Delivery.block_number.is_(None),
+            Delivery.transaction_hash.is_not(None),
+        )
+        .group_by(Delivery.transaction_hash)
+        .limit(_IN_FLIGHT)
+    )
+    return {transaction_hash: int(points) for transaction_hash, points in rows if transaction_hash is not None}
 
 
 async def remember_signature(session: ProgramSession, program_id: UUID, key_hash: bytes, body_hash: bytes, operation: str) -> str:
