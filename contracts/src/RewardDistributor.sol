@@ -115,7 +115,6 @@ contract RewardDistributor {
                 mstore(add(call_, 0x04), caller())
                 mstore(add(call_, 0x24), recipient)
                 mstore(add(call_, 0x44), amount)
-                mstore(0x00, 0)
                 paid := call(gas(), token, 0, call_, 0x64, 0x00, 0x20)
                 paid := and(
                     paid,

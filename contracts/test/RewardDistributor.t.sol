@@ -11,6 +11,7 @@ import {
     GreedyPayerToken,
     PlainToken,
     ReenteringToken,
+    ShortAnswerToken,
     ShoutingToken,
     SilentToken
 } from "./support/Tokens.sol";
@@ -185,6 +186,14 @@ contract RewardDistributorTest is Test {
         answerFails(abi.encode(2));
         answerFails(hex"01");
         answerFails(new bytes(31));
+    }
+
+    /// What the call before left in memory must not complete it.
+    function test_a_short_answer_after_a_true_one_is_a_failure() external {
+        ShortAnswerToken short = new ShortAnswerToken();
+        vm.expectRevert(failure(1, BOB, new bytes(31)));
+        vm.prank(PAYER);
+        distributor.pay(IERC20(address(short)), FIRST, noIds(), ids(word(ANN, 7), word(BOB, 5)));
     }
 
     function test_a_longer_answer_that_starts_with_true_is_a_success() external {

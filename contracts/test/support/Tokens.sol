@@ -63,6 +63,20 @@ contract AnsweringToken {
     }
 }
 
+/// @dev Answers true once, and from then on a byte less than a word.
+contract ShortAnswerToken {
+    bool private _asked;
+
+    function transferFrom(address, address, uint256) external {
+        uint256 length = _asked ? 31 : 32;
+        _asked = true;
+        assembly {
+            mstore(0x00, eq(length, 32))
+            return(0x00, length)
+        }
+    }
+}
+
 /// @dev Reverts with more bytes than anyone wants to copy.
 contract ShoutingToken {
     function transferFrom(address, address, uint256) external pure {
