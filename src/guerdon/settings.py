@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _ROOTS_DATA = Path("/var/lib/guerdon/default")
+_RPC_PREFIX = "GUERDON_RPC_"
 
 
 class Environment(StrEnum):
@@ -165,9 +166,9 @@ class Settings(BaseSettings):
     def _collect_rpc_urls(cls, values: Any) -> Any:
         # One variable a network, because each of these addresses is a secret of its own.
         collected = {
-            _network_name(name.removeprefix("GUERDON_RPC_")): value
+            _network_name(name.removeprefix(_RPC_PREFIX)): value
             for name, value in os.environ.items()
-            if name.startswith("GUERDON_RPC_") and value
+            if name.startswith(_RPC_PREFIX) and value
         }
         return {**values, "rpc_urls": {**collected, **values.get("rpc_urls", {})}}
 
@@ -194,6 +195,11 @@ class Settings(BaseSettings):
         """The configured RPC address of a network, by its name such as `soneium-minato`."""
         found = self.rpc_urls.get(_network_name(network))
         return None if found is None else found.get_secret_value()
+
+
+def rpc_variable(network: str) -> str:
+    """The variable that sets a network's RPC address: `GUERDON_RPC_SONEIUM_MINATO` for `soneium-minato`."""
+    return f"{_RPC_PREFIX}{network.upper().replace('-', '_')}"
 
 
 def _network_name(name: str) -> str:

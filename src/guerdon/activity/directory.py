@@ -23,7 +23,7 @@ from guerdon.earning import repository as rules
 from guerdon.earning.models import Rule
 from guerdon.earning.terms import ProgramTerms, RuleTerms
 from guerdon.kit import driver
-from guerdon.kit.clock import Clock
+from guerdon.kit.clock import Clock, rest
 from guerdon.kit.database import Database, ProgramSession
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, parse_uuid
 from guerdon.kit.secrets import KeyRing
@@ -179,7 +179,7 @@ class Directory:
                 if not driver.is_connection_failure(error):
                     raise
                 log.warning("directory_lost_database", error=type(error).__name__)
-                await _wait(stop, RECONNECT_SECONDS)
+                await rest(RECONNECT_SECONDS, stop)
 
     async def _listen(self, stop: asyncio.Event) -> None:
         connection = await self._database.dedicated()
@@ -296,10 +296,3 @@ def rule_terms(rule: Rule, delivery: str) -> RuleTerms:
         daily_cap_program=rule.daily_cap_program,
         version=rule.version,
     )
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

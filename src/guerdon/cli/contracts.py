@@ -42,13 +42,14 @@ async def deploy(
     May be stopped and run again at any time: it goes on where it was.
     """
     from guerdon.cli.engine import engine_running, tell
+    from guerdon.settings import rpc_variable
     from guerdon.txmanager import setup
     from guerdon.txmanager.deployment import Deployment
     from guerdon.txmanager.models import KeyPurpose
 
     if not runtime.chain.is_configured(network):
         message = f"the RPC address of {network} is not set"
-        raise CommandError(message, f"set GUERDON_RPC_{network.upper().replace('-', '_')}")
+        raise CommandError(message, f"set {rpc_variable(network)}")
     deps = setup.deployment_deps(runtime)
     await runtime.chain(network)
     deployment = Deployment(deps, network, tell)

@@ -30,6 +30,7 @@ async def add(
 ) -> None:
     """Set a network up, or change its block time, explorer or fee cap. Its RPC address is set by GUERDON_RPC_<NETWORK>."""
     from guerdon.chains.networks import KNOWN_NETWORKS
+    from guerdon.settings import rpc_variable
     from guerdon.txmanager.schemas import NetworkView
     from guerdon.txmanager.service_keys import network, set_network
 
@@ -53,7 +54,7 @@ async def add(
         return
     typer.echo(f"{name} is chain {view.chain_id}")
     if not runtime.chain.is_configured(name):
-        typer.echo(f"Next: set GUERDON_RPC_{name.upper().replace('-', '_')} to its RPC address")
+        typer.echo(f"Next: set {rpc_variable(name)} to its RPC address")
 
 
 @command(app, "list", example="guerdon network list")

@@ -89,13 +89,14 @@ async def fund(
 ) -> None:
     """Send native coin to a treasury, so that it can pay for its transactions. Tokens come by `guerdon program fund`."""
     from guerdon.cli.engine import engine_running, tell
+    from guerdon.settings import rpc_variable
     from guerdon.txmanager import setup, treasuries
 
     async with runtime.database.platform() as session:
         found, _ = await treasuries.find(session, treasury)
     if not runtime.chain.is_configured(found.network):
         message = f"the RPC address of {found.network} is not set"
-        raise CommandError(message, f"set GUERDON_RPC_{found.network.upper().replace('-', '_')}")
+        raise CommandError(message, f"set {rpc_variable(found.network)}")
     async with engine_running(runtime, found.network):
         intent = await setup.send_gas(setup.deployment_deps(runtime), found, wei, tell)
     if as_json:

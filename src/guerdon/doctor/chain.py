@@ -10,7 +10,7 @@ from guerdon.chains.evm import EvmClient
 from guerdon.chains.port import ChainUnavailableError, WrongChainError
 from guerdon.doctor.findings import Finding, mend, note, ok
 from guerdon.kit.database import Database
-from guerdon.settings import Settings
+from guerdon.settings import Settings, rpc_variable
 from guerdon.txmanager import repository_keys, repository_treasuries
 from guerdon.txmanager.models import Contract, Key, Network
 from guerdon.txmanager.setup import LOCAL_NETWORK
@@ -56,8 +56,7 @@ async def look(settings: Settings, database: Database) -> list[Finding]:
 
 
 def _without_address(network: Network) -> Finding:
-    variable = f"GUERDON_RPC_{network.name.upper().replace('-', '_')}"
-    remedy = "start it with `guerdon up`" if network.name == LOCAL_NETWORK else f"set {variable}"
+    remedy = "start it with `guerdon up`" if network.name == LOCAL_NETWORK else f"set {rpc_variable(network.name)}"
     return mend(AREA, network.name, "its RPC address is not known, so nothing is sent there", remedy)
 
 

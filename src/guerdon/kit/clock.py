@@ -5,6 +5,7 @@ Deadlines that several processes share are judged by the database's clock instea
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -52,3 +53,12 @@ def to_utc(at: datetime) -> datetime:
         message = "a time without a time zone"
         raise ValueError(message)
     return at.astimezone(UTC)
+
+
+async def rest(seconds: float, until: asyncio.Event) -> None:
+    """Do nothing for so long, or until the event is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return

@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from guerdon.kit import driver, outbox
+from guerdon.kit.clock import rest
 from guerdon.kit.database import LOCK_NOT_AVAILABLE, Database, sqlstate
 from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
@@ -126,7 +127,7 @@ class Worker:
                     _log.warning("worker.database_unavailable", error=str(error))
                     sleep = _LISTENER_RETRY
                 if sleep > 0:
-                    await self._rest(sleep)
+                    await rest(sleep, self._woken)
         finally:
             for helper in (listener, stopper):
                 helper.cancel()
@@ -284,13 +285,6 @@ class Worker:
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._woken.set()
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
 
     async def _drain(self) -> None:
         if not self._tasks:

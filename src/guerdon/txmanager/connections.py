@@ -10,7 +10,7 @@ import asyncio
 from guerdon.chains.evm import EvmClient
 from guerdon.kit.database import Database
 from guerdon.kit.errors import GuerdonError
-from guerdon.settings import Settings
+from guerdon.settings import Settings, rpc_variable
 from guerdon.txmanager import repository_keys, service_keys
 
 
@@ -38,8 +38,7 @@ class ChainClients:
         if client is None:
             url = self._settings.rpc_url(network)
             if url is None:
-                variable = f"GUERDON_RPC_{network.upper().replace('-', '_')}"
-                message = f"There is no RPC address for {network}; set {variable} and start again."
+                message = f"There is no RPC address for {network}; set {rpc_variable(network)} and start again."
                 raise RpcNotConfiguredError(message)
             client = self._clients[network] = EvmClient(url)
         return client

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from guerdon.kit.clock import rest
 from guerdon.kit.database import Database
 from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.secrets import KeyRing
@@ -46,7 +47,7 @@ class Engines:
             for name in names:
                 if name not in self._running and self._chains.is_configured(name):
                     self._running[name] = asyncio.create_task(self._keep(name, stop), name=f"engine {name}")
-            await _wait(stop, _LOOK_SECONDS)
+            await rest(_LOOK_SECONDS, stop)
         await asyncio.gather(*self._running.values())
 
     async def _networks(self) -> list[str]:
@@ -66,12 +67,4 @@ class Engines:
                 await engine.run(stop)
             except Exception as error:
                 log.exception("engine.stopped", network=network, error=type(error).__name__)
-                await _wait(stop, _REST_SECONDS)
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        pass
+                await rest(_REST_SECONDS, stop)

@@ -22,6 +22,7 @@ from uuid import UUID
 import structlog
 
 from guerdon.chains.port import ChainUnavailableError, Head, WrongChainError
+from guerdon.kit.clock import rest
 from guerdon.txmanager import alerts, metrics, repository, repository_keys
 from guerdon.txmanager.binding import Binding, bind_queued
 from guerdon.txmanager.context import KeyContext
@@ -190,11 +191,7 @@ class KeyLoop:
     async def _rest(self, seconds: float) -> None:
         if self._stopping or seconds <= 0:
             return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await rest(seconds, self._wake)
 
 
 class _Trouble:
