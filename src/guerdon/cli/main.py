@@ -20,7 +20,8 @@ app = typer.Typer(
 )
 
 GROUPS = (
-    "programs", "rules", "assets", "networks", "contracts", "treasuries", "payouts", "admin_keys", "events", "alerts", "ledger",
+    "programs", "rules", "assets", "networks", "contracts", "keys", "treasuries", "payouts", "admin_keys", "events", "alerts",
+    "ledger",
 )  # fmt: skip
 """Modules of this package whose `app` is a group."""
 COMMANDS = ("run", "demo", "doctor", "openapi")

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -74,6 +75,23 @@ class DataDir:
             file.seek(0)
             file.truncate()
 
+    def deployment_id(self) -> UUID | None:
+        """Of the installation that this folder is; None before its first start (SAFETY S21)."""
+        try:
+            return UUID((self.path / "deployment").read_text(encoding="utf-8").strip())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StartError(
+                f"{self.path / 'deployment'} has no id in it", "write the id there that the table `deployment` has"
+            ) from error
+
+    def keep_deployment_id(self, deployment_id: UUID) -> None:
+        """Write it down, so that another installation's database is told apart."""
+        beside = self.path / "deployment.new"
+        beside.write_text(f"{deployment_id}\n", encoding="utf-8")
+        beside.replace(self.path / "deployment")
+
     def tell(self, endpoints: Mapping[str, str]) -> None:
         """Write down where things listen, for commands and for the next start."""
         beside = self.run / "endpoints.new"
@@ -97,6 +115,8 @@ class DataDir:
         """The settings, with the database and the chains of what runs in this folder for those that are not given."""
         told = self.told()
         found: dict[str, object] = {}
+        if settings.deployment_id is None and settings.database_url is None:
+            found["deployment_id"] = self.deployment_id()
         if settings.database_url is None and "database" in told:
             found["database_url"] = SecretStr(told["database"])
         if settings.rpc_url(LOCAL_NETWORK) is None and "rpc" in told:

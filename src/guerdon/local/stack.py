@@ -12,12 +12,14 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Final
+from uuid import UUID
 
 from pydantic import SecretStr
 
 from guerdon.chains.anvil import LocalChain
 from guerdon.chains.anvil_files import Funder
 from guerdon.chains.port import ChainUnavailableError, RpcError
+from guerdon.kit.ids import uuid7
 from guerdon.kit.postgres import EmbeddedPostgres
 from guerdon.local.datadir import LOCAL_NETWORK, DataDir, free_port
 from guerdon.local.processes import Command, die_with_parent
@@ -81,7 +83,26 @@ class Stack:
         module = await migrations
         if owner_url is not None:
             await module.upgrade(owner_url.replace("postgresql://", "postgresql+asyncpg://", 1))
+        await self._agree_on_deployment()
         return where
+
+    async def _agree_on_deployment(self) -> None:
+        """The database has to be this folder's: beside another one's chain it would pay twice (SAFETY S21)."""
+        if self.settings.database_url is None:
+            return
+        known = self.settings.deployment_id or self.data.deployment_id()
+        module = await asyncio.to_thread(import_module, "guerdon.local.deployment")
+        found: UUID = await module.deployment_id_of(self.settings.database_url.get_secret_value(), known or uuid7())
+        if known is not None and found != known:
+            raise StartError(
+                f"this installation is {known}, and the database is that of {found}: nothing is started, so that nothing is "
+                "paid twice",
+                f"give it its own database; or, if the other installation is stopped for good and this one takes its place, "
+                f"set GUERDON_DEPLOYMENT_ID={found} or write that into {self.data.path / 'deployment'}",
+            )
+        if self.data.deployment_id() is None:
+            self.data.keep_deployment_id(found)
+        self._set(deployment_id=found)
 
     async def start_chain(self) -> str:
         """Start the local chain, or go on with it; its address."""
@@ -153,6 +174,7 @@ class Stack:
         return {
             "DATABASE_URL": "" if database_url is None else database_url.get_secret_value(),
             "GUERDON_DATA_DIR": str(self.settings.data_dir),
+            "GUERDON_DEPLOYMENT_ID": str(self.settings.deployment_id or ""),
             "GUERDON_RPC_LOCAL": self.rpc_url,
             "GUERDON_DRAIN_SECONDS": "0",
             "PYTHONUNBUFFERED": "1",

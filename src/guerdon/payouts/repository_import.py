@@ -61,7 +61,7 @@ async def accounted(session: PlatformSession, batch_id: UUID) -> dict[str, int]:
         select(BatchMember.destination, BatchMember.amount_atomic).where(BatchMember.batch_id == batch_id)
     )
     sums: dict[str, int] = {}
-    for destination, amount in rows.tuples():
+    for destination, amount in rows:
         sums[destination.lower()] = sums.get(destination.lower(), 0) + int(amount)
     return sums
 

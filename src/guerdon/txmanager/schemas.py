@@ -37,6 +37,20 @@ class AssetView(Wire):
     mintable: bool
 
 
+class KeyView(Wire):
+    """A signing key, without its secret."""
+
+    id: UUID
+    network: str
+    purpose: str
+    address: str
+    next_nonce: int
+    native_balance_wei: AtomicText | None
+    paused_at: datetime | None
+    pause_reason: str | None
+    resumes_by_itself: bool
+
+
 class TreasuryView(Wire):
     """A hot wallet. Amounts in the token's smallest unit; what it holds is as of block `balanceBlock`, which is final."""
 
