@@ -140,11 +140,10 @@ def test_keys_derived_for_two_purposes_have_nothing_in_common() -> None:
     assert len(secrets.derive(OLD.value, "x", 16)) == 16
 
 
-def test_tokens_are_long_and_different_and_stored_as_a_hash() -> None:
+def test_tokens_are_long_and_different() -> None:
     tokens = {secrets.new_token("gk_") for _ in range(100)}
     assert len(tokens) == 100
     assert all(token.startswith("gk_") and len(token) == 46 for token in tokens)
-    assert len(secrets.token_hash(tokens.pop())) == 32
 
 
 def test_comparison_takes_texts_and_bytes() -> None:

@@ -17,6 +17,7 @@ from guerdon.chains.port import Head, Receipt
 from guerdon.kit.database import Database
 from guerdon.kit.errors import GuerdonError
 from guerdon.ledger.models import Asset, Delivered
+from guerdon.ledger.repository import account_balance
 
 log = structlog.get_logger("guerdon.balances")
 
@@ -68,7 +69,7 @@ class Balances:
         entries: list[HistoryEntry] = []
         if account is not None:
             async with self.database.program(program.id) as session:
-                balance = await repository.balance_of(session, program.id, asset.id, account.id)
+                balance = await account_balance(session, program.id, asset.id, account.id)
                 if balance is not None and read is None:
                     pending, booked = balance.available + balance.held, balance.claimed
                 elif balance is not None and read is not None:

@@ -13,7 +13,7 @@ from guerdon.activity.models import EventKey
 from guerdon.activity.schemas_lookups import HistoryEntry
 from guerdon.earning.models import Accrual
 from guerdon.kit.database import PlatformSession, ProgramSession
-from guerdon.ledger.models import UNDELIVERED, AccountBalance, Asset, Delivery, DeliveryState
+from guerdon.ledger.models import UNDELIVERED, Asset, Delivery, DeliveryState
 
 _IN_FLIGHT = 50
 """Transactions of one account that are looked up for one answer."""
@@ -37,11 +37,6 @@ async def history(session: ProgramSession, program_id: UUID, account_id: UUID, l
 async def asset_by_id(session: ProgramSession, asset_id: UUID) -> Asset:
     """An asset; there is no program without one."""
     return await session.get_one(Asset, asset_id)
-
-
-async def balance_of(session: ProgramSession, program_id: UUID, asset_id: UUID, account_id: UUID) -> AccountBalance | None:
-    """What the books say of one account and asset."""
-    return await session.get(AccountBalance, (program_id, asset_id, account_id), populate_existing=True)
 
 
 async def undelivered(session: ProgramSession, program_id: UUID, asset_id: UUID, account_id: UUID, block_number: int) -> int:

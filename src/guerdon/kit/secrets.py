@@ -164,11 +164,6 @@ def new_token(prefix: str, *, random_bytes: int = 32) -> str:
     return f"{prefix}{secrets.token_urlsafe(random_bytes)}"
 
 
-def token_hash(token: str) -> bytes:
-    """What is stored of a token. A plain hash serves: a token has 256 random bits, and nobody guesses those."""
-    return hashlib.sha256(token.encode()).digest()
-
-
 def equal(left: str | bytes, right: str | bytes) -> bool:
     """Are they the same? Takes the same time wherever they differ."""
     return hmac.compare_digest(
