@@ -207,6 +207,26 @@ async def test_no_person_and_no_key_is_in_two_batches_in_flight(database: Databa
         assert shared.waiting == 0
 
 
+async def test_a_program_has_two_batches_in_flight_and_the_process_four(database: Database) -> None:
+    async with a_house(database) as one, a_house(database) as two, a_house(database) as three:
+        watch = watched(one)
+        shared = one.api.reception.batcher
+        for house in (two, three):
+            object.__setattr__(house.api.reception, "batcher", shared)
+        watch.gate.clear()
+        calls: list[asyncio.Task[httpx.Response]] = []
+        # In waves: what arrives together goes together.
+        for wave in range(6):
+            calls += [asyncio.create_task(house.send(an_event(f"p{wave}"))) for house in (one, two, three)]
+            async with asyncio.timeout(20):
+                while shared.waiting < len(calls):
+                    await asyncio.sleep(0.01)
+        flying, most_of_a_program = len(watch.in_flight), watch.most_of_a_program
+        watch.gate.set()
+        assert codes(await asyncio.gather(*calls)) == ["booked"] * 18
+        assert (flying, most_of_a_program) == (FLIGHTS, FLIGHTS_PER_PROGRAM)
+
+
 async def test_a_queue_that_is_full_refuses_at_the_door_and_recovers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batcher, "MAX_WAITING", 20)
     async with a_house(database) as house:
