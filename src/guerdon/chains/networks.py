@@ -26,6 +26,8 @@ class KnownNetwork:
     is_test: bool
     finality: str
     """How long the `finalized` tag takes there, and why; for people."""
+    max_fee_per_gas: int | None
+    """The fee cap (wei) it begins with: many times what is usual there, so that a wrong answer of a node can't empty a key."""
 
     @property
     def caip2(self) -> str:
@@ -41,21 +43,37 @@ class KnownNetwork:
         return None if self.explorer_url is None else f"{self.explorer_url}/address/{address}"
 
 
+_GWEI: Final = 10**9
+_ROLLUP_FEE: Final = 10 * _GWEI
+_MAINNET_FEE: Final = 300 * _GWEI
 _ROLLUP_FINALITY: Final = "when its data is final on Ethereum: about 15 to 20 minutes"
 
 KNOWN_NETWORKS: Final = {
     network.name: network
     for network in (
-        KnownNetwork("soneium", 1868, 2_000, "https://soneium.blockscout.com", is_test=False, finality=_ROLLUP_FINALITY),
         KnownNetwork(
-            "soneium-minato", 1946, 2_000, "https://soneium-minato.blockscout.com", is_test=True, finality=_ROLLUP_FINALITY
+            "soneium", 1868, 2_000, "https://soneium.blockscout.com",
+            is_test=False, finality=_ROLLUP_FINALITY, max_fee_per_gas=_ROLLUP_FEE,
         ),
-        KnownNetwork("base", 8453, 2_000, "https://basescan.org", is_test=False, finality=_ROLLUP_FINALITY),
-        KnownNetwork("base-sepolia", 84532, 2_000, "https://sepolia.basescan.org", is_test=True, finality=_ROLLUP_FINALITY),
-        KnownNetwork("ethereum", 1, 12_000, "https://etherscan.io", is_test=False, finality="two epochs: about 13 minutes"),
-        KnownNetwork("local", LOCAL_CHAIN_ID, 2_000, None, is_test=True, finality="two blocks"),
+        KnownNetwork(
+            "soneium-minato", 1946, 2_000, "https://soneium-minato.blockscout.com",
+            is_test=True, finality=_ROLLUP_FINALITY, max_fee_per_gas=_ROLLUP_FEE,
+        ),
+        KnownNetwork(
+            "base", 8453, 2_000, "https://basescan.org",
+            is_test=False, finality=_ROLLUP_FINALITY, max_fee_per_gas=_ROLLUP_FEE,
+        ),
+        KnownNetwork(
+            "base-sepolia", 84532, 2_000, "https://sepolia.basescan.org",
+            is_test=True, finality=_ROLLUP_FINALITY, max_fee_per_gas=_ROLLUP_FEE,
+        ),
+        KnownNetwork(
+            "ethereum", 1, 12_000, "https://etherscan.io",
+            is_test=False, finality="two epochs: about 13 minutes", max_fee_per_gas=_MAINNET_FEE,
+        ),
+        KnownNetwork("local", LOCAL_CHAIN_ID, 2_000, None, is_test=True, finality="two blocks", max_fee_per_gas=None),
     )
-}
+}  # fmt: skip
 """By name."""
 
 

@@ -26,9 +26,13 @@ async def add(
     max_fee_per_gas: Annotated[
         int | None, typer.Option(min=1, metavar="WEI", help="A transaction that would cost more a unit of gas waits.")
     ] = None,
+    no_fee_cap: Annotated[bool, typer.Option("--no-fee-cap", help="Send at any price that the network asks.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Set a network up, or change its block time, explorer or fee cap. Its RPC address is set by GUERDON_RPC_<NETWORK>."""
+    """Set a network up, or change what is given. Its RPC address is set by GUERDON_RPC_<NETWORK>.
+
+    A network that is known by name begins with a fee cap far above what is usual there.
+    """
     from guerdon.chains.networks import KNOWN_NETWORKS
     from guerdon.settings import rpc_variable
     from guerdon.txmanager.schemas import NetworkView
@@ -44,9 +48,10 @@ async def add(
             session,
             name=name,
             chain_id=wanted,
-            block_time_ms=block_time_ms or (2_000 if known is None else known.block_time_ms),
-            explorer_url=explorer_url or (None if known is None else known.explorer_url),
+            block_time_ms=block_time_ms,
+            explorer_url=explorer_url,
             max_fee_per_gas=max_fee_per_gas,
+            no_fee_cap=no_fee_cap,
         )
         view = NetworkView.model_validate(await network(session, name))
     if as_json:

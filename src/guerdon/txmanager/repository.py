@@ -334,6 +334,12 @@ async def request_kill(session: ScopedSession, intent_id: UUID) -> bool:
     return await _move(session, intent_id, IN_FLIGHT, kill_requested_at=func.clock_timestamp())
 
 
+async def killed(session: ScopedSession, intent_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of them that an operator wants dead."""
+    rows = await session.scalars(select(Intent.id).where(Intent.id.in_(intent_ids), Intent.kill_requested_at.is_not(None)))
+    return list(rows)
+
+
 async def overdue(session: ScopedSession, key_id: UUID, seconds: float) -> list[Intent]:
     """Intents that a node took, or should have, whose first bytes at this nonce are older than `seconds`."""
     first_signed = (

@@ -4,8 +4,10 @@ this database does not know. Transactions: `service.py`.
 
 from __future__ import annotations
 
+from typing import Any, Final
 from uuid import UUID
 
+from guerdon.chains.networks import KNOWN_NETWORKS
 from guerdon.chains.port import Transaction
 from guerdon.kit.database import Database, PlatformSession, ScopedSession
 from guerdon.kit.ids import uuid7
@@ -16,22 +18,41 @@ from guerdon.txmanager.models import IntentState, Key, KeyPurpose, Network
 from guerdon.txmanager.signer import SealedKey, Signer
 from guerdon.txmanager.terms import EngineTerms
 
+_BLOCK_TIME_MS: Final = 2_000
+"""Of a network that nobody said more about."""
+
 
 async def set_network(
     session: PlatformSession,
     *,
     name: str,
     chain_id: int,
-    block_time_ms: int,
+    block_time_ms: int | None = None,
     explorer_url: str | None = None,
     max_fee_per_gas: int | None = None,
+    no_fee_cap: bool = False,
 ) -> None:
-    """Add a network, or change its block time, explorer and fee cap (wei). The chain of a network never changes."""
+    """Add a network, or change what is given of its block time, explorer and fee cap (wei). Its chain never changes.
+
+    A network that is known by name begins with what is known of it.
+    """
     existing = await repository_keys.network(session, name)
     if existing is not None and existing.chain_id != chain_id:
         raise NetworkNotFoundError(f"{name} is chain {existing.chain_id}; give chain {chain_id} a name of its own")
-    values = {"name": name, "chain_id": chain_id, "block_time_ms": block_time_ms, "explorer_url": explorer_url}
-    await repository_keys.upsert_network(session, {**values, "max_fee_per_gas": max_fee_per_gas})
+    given = {"block_time_ms": block_time_ms, "explorer_url": explorer_url, "max_fee_per_gas": max_fee_per_gas}
+    values: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    if existing is None:
+        known = KNOWN_NETWORKS.get(name)
+        if known is None or known.chain_id != chain_id:
+            values = {"block_time_ms": _BLOCK_TIME_MS, **values}
+        else:
+            begin = {"block_time_ms": known.block_time_ms, "explorer_url": known.explorer_url}
+            values = {**begin, "max_fee_per_gas": known.max_fee_per_gas, **values}
+    else:
+        values = {"block_time_ms": existing.block_time_ms, **values}
+    if no_fee_cap:
+        values["max_fee_per_gas"] = None
+    await repository_keys.upsert_network(session, {"name": name, "chain_id": chain_id, **values})
 
 
 async def network(session: ScopedSession, name: str) -> Network:

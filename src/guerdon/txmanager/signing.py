@@ -43,9 +43,10 @@ async def sign_bound(work: KeyContext) -> bool:
         numbers = {intent.id: await repository.newest_number(session, intent.id) for intent in bound}
     if key is None or key.paused_at is not None or not bound:
         return False
-    survey = await work.chain.survey(work.address, [])
+    is_any_killed = any(intent.kill_requested_at is not None for intent in bound)
+    survey = await work.chain.survey(work.address, [_self_transfer(work)] if is_any_killed else [])
     offer = fees.capped(survey.base_fee, survey.tip, work.network.max_fee_per_gas)
-    drafts = [_first_form(work, intent, numbers[intent.id] + 1, offer) for intent in bound]
+    drafts = [_first_form(work, intent, numbers[intent.id] + 1, survey, offer) for intent in bound]
     await _sign_and_store(work, key, drafts, survey.head.number)
     return True
 
@@ -95,6 +96,10 @@ async def _sign_and_store(work: KeyContext, key: Key, drafts: Sequence[Draft], h
     async with work.write() as (session, held):
         if held.paused_at is not None:
             return
+        killed = await repository.killed(session, [draft.intent.id for draft in drafts if not draft.kills])
+        if killed:
+            # An operator asked for it meanwhile: what nobody has sent yet must not be sent for the first time now.
+            raise AttemptRaceError(killed[0])
         for draft, form in zip(drafts, signed, strict=True):
             await _store(session, work, draft, form, height)
         await wake_owners(session, [draft.intent for draft in drafts])
@@ -125,10 +130,15 @@ async def _store(session: PlatformSession, work: KeyContext, draft: Draft, form:
         raise AttemptRaceError(draft.intent.id)
 
 
-def _first_form(work: KeyContext, intent: Intent, number: int, offer: Fees) -> Draft:
+def _first_form(work: KeyContext, intent: Intent, number: int, survey: Survey, offer: Fees) -> Draft:
+    """What a bound intent is to do; the self-transfer if it was killed before anything of it was signed (SAFETY S23)."""
     if intent.nonce is None or intent.gas_limit is None:
         message = "a bound intent has a nonce and a gas limit"
         raise AssertionError(message)
+    if intent.kill_requested_at is not None:
+        gas = _self_transfer_gas(work, survey)
+        transaction = UnsignedTransaction(work.network.chain_id, intent.nonce, _self_transfer(work), gas, offer)
+        return Draft(intent, number, transaction, kills=True)
     payload = Payload(intent.to_address, intent.data, intent.value_wei)
     return Draft(intent, number, UnsignedTransaction(work.network.chain_id, intent.nonce, payload, intent.gas_limit, offer))
 
