@@ -16,6 +16,7 @@ from guerdon.chains.contracts import BatchStatus
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, ProgramSession, run_in_platform, run_in_program
+from guerdon.kit.failures import each_apart, note_failure
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import DeliveryState
 from guerdon.payouts import alerts, repository, repository_batches, repository_split, simulation, splitting
@@ -68,12 +69,20 @@ async def advance(deps: PayoutDeps) -> timedelta | None:
         flights = [Flight(batch, intent) for batch, intent in await repository_batches.frozen_batches(session)]
     again = False
     chain = _Chain(deps)
-    for flight in flights:
+
+    async def move(flight: Flight) -> None:
+        nonlocal again
         try:
             again |= not await _advance_one(deps, chain, flight)
         except ChainUnavailableError as error:
             log.warning("payouts.advance.chain_unavailable", batch=str(flight.batch.id), error=str(error))
             again = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            await note_failure(deps.database, "moving a batch on", str(flight.batch.id), error)
+            again = True
+
+    # A treasury whose chain does not answer delays no other.
+    await each_apart(flights, lambda flight: flight.batch.treasury_id, move)
     return _LOOK_AGAIN if again else None
 
 

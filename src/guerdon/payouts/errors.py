@@ -23,3 +23,7 @@ class PayoutMayLandError(GuerdonError, status=409, code="PAYOUT_MAY_LAND", title
 
 class TreasuryShortError(GuerdonError, status=409, code="TREASURY_SHORT", title="Treasury can't pay"):
     """The treasury is paused, out of free funds or over its limit; mend that, then try again."""
+
+
+class AccountInDebtError(GuerdonError, status=409, code="ACCOUNT_IN_DEBT", title="Account in debt"):
+    """The account owes points for a reversal, so it is paid nothing; return the payout, and its points repay the debt."""

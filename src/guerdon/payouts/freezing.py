@@ -16,6 +16,7 @@ import structlog
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
+from guerdon.kit.failures import each_apart, note_failure
 from guerdon.kit.outbox import Severity
 from guerdon.payouts import alerts, repository_batches, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
@@ -55,13 +56,18 @@ async def close_and_freeze(deps: PayoutDeps) -> datetime | None:
     now = deps.clock.now()
     window = timedelta(seconds=deps.terms.batch_window_seconds)
 
-    async def close(session: PlatformSession) -> list[UUID]:
+    async def close(session: PlatformSession) -> list[tuple[UUID, UUID]]:
         await repository_batches.close_ripe(session, now - window)
-        return [batch.id for batch in await repository_batches.closed_batches(session)]
+        return [(batch.treasury_id, batch.id) for batch in await repository_batches.closed_batches(session)]
 
     waiting = False
-    for batch_id in await run_in_platform(deps.database, close):
-        waiting |= await _freeze_until_settled(deps, batch_id) is Frozen.WAITS
+
+    async def freeze(place: tuple[UUID, UUID]) -> None:
+        nonlocal waiting
+        waiting |= await _freeze_until_settled(deps, place[1]) is Frozen.WAITS
+
+    # A treasury whose chain does not answer delays no other.
+    await each_apart(await run_in_platform(deps.database, close), lambda place: place[0], freeze)
     async with deps.database.platform() as session:
         opened_at = await repository_batches.next_ripe(session)
     due = [now + timedelta(seconds=deps.terms.wait_seconds)] if waiting else []
@@ -75,6 +81,9 @@ async def _freeze_until_settled(deps: PayoutDeps, batch_id: UUID) -> Frozen:
             outcome = await _freeze(deps, batch_id)
         except ChainUnavailableError as error:
             log.warning("payouts.freeze.chain_unavailable", batch=str(batch_id), error=str(error))
+            return Frozen.WAITS
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            await note_failure(deps.database, "freezing a batch", str(batch_id), error)
             return Frozen.WAITS
     return outcome
 

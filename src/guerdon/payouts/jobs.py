@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
+
+from guerdon.kit.errors import GuerdonError
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.kit.jobs import ensure_scheduled
 from guerdon.kit.worker import Handler
@@ -13,6 +16,8 @@ from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
 from guerdon.payouts.reserving import GasPrice, Outcome
 from guerdon.txmanager import repository_treasuries, tokens
+
+log = structlog.get_logger("guerdon.payouts")
 
 
 def handlers(deps: PayoutDeps) -> dict[str, Handler]:
@@ -46,7 +51,13 @@ async def reserve_turn(deps: PayoutDeps, program_id: UUID) -> timedelta | None:
         budget = await repository.gas_budget(session, program_id)
     waits: list[timedelta] = []
     for asset_id in assets:
-        gas_price = GasPrice(None if budget is None else await _gas_price_wei(deps, asset_id))
+        try:
+            gas_price = GasPrice(None if budget is None else await _gas_price_wei(deps, asset_id))
+        except GuerdonError as error:
+            # The other assets' chains may answer.
+            log.warning("payouts.reserve.no_gas_price", program_id=str(program_id), asset_id=str(asset_id), code=error.code)
+            waits.append(timedelta(seconds=deps.terms.wait_seconds))
+            continue
         outcome = Outcome.RESERVED
         for _ in range(deps.terms.chunks_a_turn):
             outcome = await reserving.reserve(

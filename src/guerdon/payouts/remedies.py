@@ -15,6 +15,7 @@ from guerdon.chains.contracts import BatchStatus
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
+from guerdon.ledger import repository as ledger_repository
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivery, DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
@@ -22,6 +23,7 @@ from guerdon.payouts import alerts, quarantine, repository, repository_batches, 
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_distributor
 from guerdon.payouts.errors import (
+    AccountInDebtError,
     BatchNotFoundError,
     PayoutMayLandError,
     PayoutNotFoundError,
@@ -59,7 +61,7 @@ class Proof:
 async def retry(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) -> Settled:
     """Pay a quarantined payout again, to the account's present wallet, superseding every batch that it was in.
 
-    Raises `PayoutNotFoundError`, `PayoutNotStuckError`, `TreasuryShortError`.
+    Raises `PayoutNotFoundError`, `PayoutNotStuckError`, `AccountInDebtError`, `TreasuryShortError`.
     """
     treasury = await _treasury_of(deps, program_id, delivery_id)
     proof = await prove(deps, treasury, program_id, delivery_id)
@@ -92,8 +94,13 @@ async def give_back(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) -> Se
         now = deps.clock.now()
         async with program_scope(session, program_id):
             delivery = await _lock_quarantined(session, program_id, delivery_id)
-            release = Movement(PostingKind.RELEASE, delivery.id, delivery.asset_id, delivery.points, delivery.account_id)
-            await ledger.post(session, program_id, [release], now)
+            # Read under the lock: what was reversed while the payout was stuck is repaid first (SAFETY S13).
+            repaid = min(await _locked_debt(session, delivery), delivery.points)
+            amounts = ((PostingKind.RELEASE, delivery.points), (PostingKind.REPAY, repaid), (PostingKind.SETTLE_DEBT, repaid))
+            movements = [
+                Movement(kind, delivery.id, delivery.asset_id, amount, delivery.account_id) for kind, amount in amounts if amount
+            ]
+            await ledger.post(session, program_id, movements, now)
             delivery.state, delivery.updated_at = DeliveryState.RETURNED, now
         await _close_alert(session, delivery_id)
         return Settled.RETURNED
@@ -193,6 +200,13 @@ async def _lock_quarantined(session: PlatformSession, program_id: UUID, delivery
     return delivery
 
 
+async def _locked_debt(session: PlatformSession, delivery: Delivery) -> int:
+    """What the payout's account owes; it can't change before this transaction ends."""
+    key = (delivery.asset_id, delivery.account_id)
+    balances = await ledger_repository.lock_account_balances(session, delivery.program_id, [key])
+    return balances[key].debt
+
+
 async def _reserve_again(
     deps: PayoutDeps, session: PlatformSession, treasury: Treasury, program_id: UUID, delivery_id: UUID
 ) -> Settled:
@@ -200,6 +214,8 @@ async def _reserve_again(
     now = deps.clock.now()
     async with program_scope(session, program_id):
         delivery = await _lock_quarantined(session, program_id, delivery_id)
+        if await _locked_debt(session, delivery):
+            raise AccountInDebtError
         wallet = await repository.wallet_of(session, program_id, delivery.account_id)
         amount = delivery.amount_atomic or 0
         if treasury.paused_at is not None or spendable(treasury, now) < amount:

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from uuid import UUID
 
-from guerdon.kit import jobs
+from guerdon.kit import jobs, outbox
 from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
+from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import Asset
-from guerdon.payouts import repository, repository_batches
+from guerdon.payouts import alerts, repository, repository_batches
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import MAX_ATOMIC, Member
 from guerdon.payouts.repository import Waiting
@@ -59,17 +60,39 @@ def period_is_over(treasury: Treasury, now: datetime) -> bool:
     return now >= treasury.period_started_at + timedelta(seconds=treasury.period_seconds)
 
 
-def choose(waiting: Sequence[Waiting], program_id: UUID, *, atomic_per_point: int, at_most_atomic: int) -> list[Member]:
-    """The oldest payouts that fit, up to the first that does not: none is passed over for a smaller one behind it."""
-    chosen: list[Member] = []
+def ever_spendable(treasury: Treasury) -> int:
+    """What one payout of this treasury can be at most, whatever it holds."""
+    return MAX_ATOMIC if treasury.period_limit is None else min(MAX_ATOMIC, treasury.period_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Payouts to reserve, and those that are passed over because they can never be paid as things are set."""
+
+    members: list[Member]
+    too_large: list[UUID]
+
+
+def choose(
+    waiting: Sequence[Waiting], program_id: UUID, *, atomic_per_point: int, at_most_atomic: int, never_above: int
+) -> Chosen:
+    """The oldest payouts that fit, up to the first that does not: none is passed over for a smaller one behind it.
+
+    Except one that could never be paid (`never_above`): behind that, everybody would wait for ever.
+    """
+    members: list[Member] = []
+    too_large: list[UUID] = []
     left = at_most_atomic
     for payout in waiting:
         amount = payout.points * atomic_per_point if payout.amount_atomic is None else payout.amount_atomic
+        if amount > never_above:
+            too_large.append(payout.delivery_id)
+            continue
         if amount > left:
             break
         left -= amount
-        chosen.append(Member(program_id, payout.delivery_id, payout.wallet_address, amount))
-    return chosen
+        members.append(Member(program_id, payout.delivery_id, payout.wallet_address, amount))
+    return Chosen(members, too_large)
 
 
 async def reserve(
@@ -107,9 +130,11 @@ class _Chunk:
                 self.program_id,
                 atomic_per_point=asset.atomic_per_point,
                 at_most_atomic=min(spendable(treasury, self.now), MAX_ATOMIC - batch.total_atomic),
+                never_above=ever_spendable(treasury),
             )
-            gas = await self._within_gas_budget(session, treasury.network, fitting, batch)
-            chosen = fitting[: len(gas)]
+            await _tell_too_large(session, treasury, self.program_id, fitting.too_large)
+            gas = await self._within_gas_budget(session, treasury.network, fitting.members, batch)
+            chosen = fitting.members[: len(gas)]
             if not chosen:
                 return Outcome.CANNOT_PAY
             await repository.mark_reserved(
@@ -124,7 +149,7 @@ class _Chunk:
             batch.state, due = BatchState.CLOSED, self.now
         await session.flush()
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID, due)
-        if len(chosen) < len(waiting):
+        if len(chosen) < len(waiting) - len(fitting.too_large):
             return Outcome.CANNOT_PAY
         # What was locked by others is woken by them.
         return Outcome.RESERVED if len(waiting) == room else Outcome.NOTHING_WAITS
@@ -146,6 +171,23 @@ class _Chunk:
                 break
             reserved.append(wei)
         return reserved
+
+
+async def _tell_too_large(session: PlatformSession, treasury: Treasury, program_id: UUID, too_large: Sequence[UUID]) -> None:
+    """An operator hears of payouts that wait for ever, and hears no more once there are none."""
+    key = f"{treasury.id}:{program_id}"
+    if not too_large:
+        await outbox.resolve_alert(session, alerts.TOO_LARGE, key)
+        return
+    await outbox.raise_alert(
+        session,
+        alerts.TOO_LARGE,
+        key,
+        severity=Severity.CRITICAL,
+        message=f"{len(too_large)} payouts are larger than treasury {treasury.address} may ever pay, {too_large[0]} for one",
+        remedy="raise the treasury's limit (guerdon treasury limit); they go on by themselves then",
+        details={"program": str(program_id), "payouts": [str(one) for one in too_large[:20]]},
+    )
 
 
 async def _lock_payable(session: PlatformSession, program_id: UUID, asset_id: UUID, limit: int) -> list[Waiting]:

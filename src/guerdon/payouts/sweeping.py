@@ -11,6 +11,7 @@ from prometheus_client import Gauge
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import jobs
 from guerdon.kit.database import PlatformSession, run_in_platform
+from guerdon.kit.failures import forget_old_failures, note_failure
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.ledger.models import DeliveryState
 from guerdon.payouts import repository_batches, repository_read
@@ -42,6 +43,9 @@ async def _refresh_treasuries(deps: PayoutDeps) -> None:
         except ChainUnavailableError as error:
             log.warning("payouts.sweep.chain_unavailable", network=treasury.network, error=str(error))
             continue
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            await note_failure(deps.database, "reading a treasury", f"{treasury.address} on {treasury.network}", error)
+            continue
 
         async def take_over(session: PlatformSession, treasury_id: UUID = treasury.id, seen: Finality = finality) -> int:
             refreshed = await treasuries.refresh(session, treasury_id, seen)
@@ -54,6 +58,7 @@ async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
     now = deps.clock.now()
     stale = now - timedelta(seconds=deps.terms.sweep_seconds)
     unfinished = await repository_read.unfinished(session)
+    await forget_old_failures(session)
     await _resume_idle_treasuries(session)
     if await repository_batches.closed_batches(session) or await repository_batches.next_ripe(session) is not None:
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)

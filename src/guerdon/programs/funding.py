@@ -16,6 +16,7 @@ from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import jobs, outbox
 from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
+from guerdon.kit.failures import note_failure
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.kit.outbox import Severity
 from guerdon.ledger import service as ledger
@@ -156,6 +157,9 @@ async def advance(deps: FundingDeps) -> timedelta | None:
         except ChainUnavailableError as error:
             log.warning("funding.chain_unavailable", funding=str(funding.id), error=str(error))
             again = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            await note_failure(deps.database, "moving a funding on", str(funding.id), error)
+            again = True
     return _LOOK_AGAIN if again else None
 
 
@@ -214,8 +218,8 @@ async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | Non
     treasury_id = treasury.id
 
     async def book(session: PlatformSession) -> bool:
-        # Refreshing locks the treasury, which comes first (SAFETY S15) and puts fundings of an asset one after the other.
-        treasury = await treasury_service.refresh(session, treasury_id, finality)
+        # Locks the treasury, which comes first (SAFETY S15) and puts fundings of an asset one after the other.
+        treasury, rose = await treasury_service.take_over(session, treasury_id, finality)
         locked = await repository.lock_pending(session, funding.id)
         if locked is None:
             return True
@@ -237,6 +241,8 @@ async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | Non
             {"funding": str(locked.id), "points": str(locked.points), "transactionHash": transaction_hash},
             program_id=locked.program_id,
         )
+        if rose:
+            await treasury_service.wake_waiting(session)
         return True
 
     return await run_in_platform(deps.database, book)

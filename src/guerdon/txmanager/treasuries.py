@@ -119,14 +119,23 @@ def approval_ref(treasury_id: UUID, number: int) -> UUID:
 
 
 async def refresh(session: PlatformSession, treasury_id: UUID, finality: Finality) -> Treasury:
-    """Take over a treasury's balance; programs that wait for it go on if it rose, and an operator hears if it is low."""
+    """Take over a treasury's balance; programs that wait for it go on if it rose."""
+    treasury, rose = await take_over(session, treasury_id, finality)
+    if rose:
+        await wake_waiting(session)
+    return treasury
+
+
+async def take_over(session: PlatformSession, treasury_id: UUID, finality: Finality) -> tuple[Treasury, bool]:
+    """The locked treasury with its balance as the chain has it, and whether that rose; an operator hears if it is low.
+
+    Who posts in the same transaction wakes the programs (`wake_waiting`) after that: work rows come last (SAFETY S15).
+    """
     treasury = await rows.lock_treasury(session, treasury_id)
     rose = note_balance(treasury, finality)
     await session.flush()
     await _tell_if_low(session, treasury)
-    if rose:
-        await wake_waiting(session)
-    return treasury
+    return treasury, rose
 
 
 async def _tell_if_low(session: PlatformSession, treasury: Treasury) -> None:
