@@ -54,6 +54,7 @@ from guerdon.txmanager.connections import ChainClients
 from guerdon.txmanager.engines import Engines
 from guerdon.txmanager.metrics import gauges as transaction_gauges
 from guerdon.txmanager.repository_keys import deployment, insert_deployment
+from guerdon.txmanager.terms import EngineTerms
 
 log = structlog.get_logger("guerdon.app")
 
@@ -284,7 +285,8 @@ async def run_worker(runtime: Runtime, stop: asyncio.Event) -> None:
         concurrency=settings.worker_concurrency,
         drain_seconds=settings.shutdown_seconds,
     )
-    engines = Engines(runtime.database, runtime.chain, runtime.secrets, runtime.deployment_id)
+    terms = EngineTerms(max_in_flight=settings.max_in_flight)
+    engines = Engines(runtime.database, runtime.chain, runtime.secrets, runtime.deployment_id, terms)
     server = None
     if settings.metrics_port is not None:
         server = await serve_metrics(settings.host, settings.metrics_port, runtime.gauges)

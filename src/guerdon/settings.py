@@ -107,6 +107,9 @@ class Settings(BaseSettings):
 
     # ---- work ----
     worker_concurrency: int = Field(4, ge=1, le=64, description="Handlers that run at once in a worker.")
+    max_in_flight: int = Field(
+        16, ge=1, le=1_000, description="Transactions of one key that wait for a block at a time: what the node's pool keeps."
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Where a worker serves `/metrics`; the web serves it on its own port."
     )

@@ -18,6 +18,7 @@ from guerdon.kit.secrets import KeyRing
 from guerdon.txmanager import repository_keys
 from guerdon.txmanager.connections import ChainClients
 from guerdon.txmanager.engine import KeyEngine
+from guerdon.txmanager.terms import EngineTerms
 
 _LOOK_SECONDS: Final = 2.0
 """How soon a network that was added is served."""
@@ -30,11 +31,14 @@ log = structlog.get_logger("guerdon.engines")
 class Engines:
     """The engines of one worker."""
 
-    def __init__(self, database: Database, chains: ChainClients, secrets: KeyRing, deployment_id: UUID) -> None:
+    def __init__(
+        self, database: Database, chains: ChainClients, secrets: KeyRing, deployment_id: UUID, terms: EngineTerms
+    ) -> None:
         self._database = database
         self._chains = chains
         self._secrets = secrets
         self._deployment_id = deployment_id
+        self._terms = terms
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -62,6 +66,7 @@ class Engines:
                 secrets=self._secrets,
                 network=network,
                 deployment_id=self._deployment_id,
+                terms=self._terms,
             )
             try:
                 await engine.run(stop)
