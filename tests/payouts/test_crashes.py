@@ -46,9 +46,10 @@ async def _killed_at(house: House, nth: int, when: str) -> bool:
         async with asyncio.timeout(5):
             while (line := await child.stdout.readline()) and line != b"halt\n":
                 pass
-        return True
     except TimeoutError:
         return False
+    else:
+        return True
     finally:
         child.send_signal(signal.SIGKILL)
         await child.wait()

@@ -149,7 +149,7 @@ async def test_s15_reserving_many_times_at_once_reserves_each_payout_once(house:
 
 
 async def test_s15_a_reservation_never_exceeds_what_the_treasury_holds(house: House) -> None:
-    asset, token = await house.moody_asset(stock=105)
+    asset, _ = await house.moody_asset(stock=105)
     programs = [await house.stocked_program(asset, 100) for _ in range(4)]
     async with house.working():
         await house.until(lambda: house.value("select balance_final = 105 from treasuries where asset_id = $1", asset))

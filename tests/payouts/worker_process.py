@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -44,18 +45,16 @@ class HaltingDatabase(Database):
             wrote = await (await raw_connection(session)).fetchval("select pg_current_xact_id_if_assigned() is not null")
             self._left -= bool(wrote)
             if wrote and self._left == 0 and self._when == "before":
-                await _hold_still()
+                _hold_still()
         if wrote and self._left == 0 and self._when == "after":
-            await _hold_still()
+            _hold_still()
 
 
-async def _hold_still() -> None:
+def _hold_still() -> None:
     sys.stdout.write("halt\n")
     sys.stdout.flush()
     # The whole process: another task must not go on meanwhile.
-    import time
-
-    time.sleep(600)
+    signal.pause()
 
 
 async def main() -> None:
