@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from guerdon.chains.anvil_files import ChainFolder, Funder, Identity, new_identity
-from guerdon.chains.anvil_process import LocalChainError, die_with_parent, find_anvil, free_port, stop_leftover
+from guerdon.chains.anvil_process import LocalChainError, die_with_parent, find_anvil, free_port, is_free, stop_leftover
 from guerdon.chains.evm import EvmClient
 from guerdon.chains.networks import LOCAL_CHAIN_ID
 from guerdon.chains.port import ChainUnavailableError, RpcError
@@ -32,6 +32,7 @@ _STATES_KEPT: Final = 64
 """Blocks back from the head at which balances and calls can be asked."""
 _BLOCKS_TO_FINALITY: Final = 2
 _START_SECONDS: Final = 60
+_STRANGER_SECONDS: Final = 3
 _STOP_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.05
 _KEEP_SECONDS: Final = 0.25
@@ -116,8 +117,6 @@ class LocalChain:
         try:
             planned = known or new_identity(self._chain_id)
             await self._launch(planned)
-            # The first block's time was given as the clock's; this puts the clock right.
-            await self._ask([("evm_setTime", (int(time()),))])
             identity = await self._begin(planned) if known is None else await self._go_on(known)
             self._run()
         except ChainUnavailableError as error:
@@ -193,17 +192,17 @@ class LocalChain:
         binary = find_anvil(self._anvil)
         for attempt in range(_PORT_TRIES):
             self._port = self._wanted_port or free_port()
+            if not is_free(self._port):
+                raise LocalChainError(f"port {self._port} is in use", "stop what listens there, or choose another port")
             said_before = self._log_size()
             await self._spawn(binary, identity)
             self._client = EvmClient(self.url, timeout_s=30)
-            if await self._until_it_answers():
+            if await self._until_it_answers(identity):
                 return
             await self._client.aclose()
             said = self._last_words(said_before)
-            if "already in use" in said:
-                if self._wanted_port == 0 and attempt < _PORT_TRIES - 1:
-                    continue
-                raise LocalChainError(f"port {self._port} is in use", "stop what listens there, or choose another port")
+            if "already in use" in said and attempt < _PORT_TRIES - 1:
+                continue  # somebody took the port a moment ago
             raise LocalChainError(f"anvil did not start: {said or 'it said nothing'}", f"its log is {self.log}")
 
     async def _spawn(self, binary: Path, identity: Identity) -> None:
@@ -229,24 +228,34 @@ class LocalChain:
             )
         self._folder.write_pid(self._process.pid)
 
-    async def _until_it_answers(self) -> bool:
+    async def _until_it_answers(self, identity: Identity) -> bool:
+        """False if it ended instead. What answers at the port may be a stranger's: then ours is about to end."""
         process = self._process
-        if process is None:
-            return False
-        deadline = asyncio.get_running_loop().time() + _START_SECONDS
-        while process.returncode is None and asyncio.get_running_loop().time() < deadline:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _START_SECONDS
+        while process is not None and process.returncode is None and loop.time() < deadline:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", self._port)
                 writer.close()
-                # If someone else listens there, our anvil ends at once.
-                await asyncio.sleep(_POLL_SECONDS)
-                if process.returncode is None:
+                if await self._is(identity):
                     return True
+                deadline = min(deadline, loop.time() + _STRANGER_SECONDS)
             await asyncio.sleep(_POLL_SECONDS)
+        return process is not None and process.returncode is None
+
+    async def _is(self, identity: Identity) -> bool:
+        with contextlib.suppress(ChainUnavailableError, RpcError):
+            (block,) = await self._ask([("eth_getBlockByNumber", ("0x0", False))])
+            found = (int(block["timestamp"], 16), int(block["gasLimit"], 16))
+            return found == (identity.genesis_timestamp, identity.gas_limit)
         return False
 
     async def _begin(self, planned: Identity) -> Identity:
-        await self._fund()
+        if not await self._is(planned):
+            raise LocalChainError(
+                f"another chain answers at port {self._port}", "stop what listens there, or choose another port"
+            )
+        await self._settle()
         identity = msgspec.structs.replace(planned, genesis_hash=await self._open_client().genesis_hash())
         # The chain exists from the moment that a state of it is safe; killed before, the next start begins anew.
         await self._until(self._folder.keep_state)
@@ -260,12 +269,14 @@ class LocalChain:
                 f"the chain in {self._folder.path} begins with block {genesis}, not {identity.genesis_hash}",
                 "give its files back together from one copy",
             )
-        await self._fund()
+        await self._settle()
         # anvil knows no state before its start: two blocks later the finalized one is there again.
         await self.mine(_BLOCKS_TO_FINALITY)
         return identity
 
-    async def _fund(self) -> None:
+    async def _settle(self) -> None:
+        # The first block's time was given as the clock's; this puts the clock right.
+        await self._ask([("evm_setTime", (int(time()),))])
         address = self.funder.address
         if await self._open_client().balance(address, "latest") < FUNDS_WEI // 2:
             await self._ask([("anvil_setBalance", (address, hex(FUNDS_WEI)))])

@@ -70,6 +70,18 @@ async def stop_leftover(pid: int, marker: str, seconds: float) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
+def is_free(port: int) -> bool:
+    """Can this port of this machine be listened on?"""
+    with socket.socket() as probe:
+        # Connections of an earlier run that are still closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens on, for now."""
     with socket.socket() as probe:
