@@ -145,7 +145,7 @@ async def test_a_browser_is_known_by_its_origin(database: Database, owner: RawCo
         "shop.example.com",
     ],
 )
-async def test_s08_a_field_of_the_body_never_overrides_the_origin(database: Database, origin: str) -> None:
+async def test_s8_a_field_of_the_body_never_overrides_the_origin(database: Database, origin: str) -> None:
     async with a_house(database) as house:
         await house.set_program(unsigned_reports=True)
         event = an_event(event_type="visit", domain="shop.example.com", sourceUrl="https://shop.example.com/")
@@ -168,7 +168,7 @@ async def test_localhost_is_a_domain_in_development_only(database: Database, env
         assert (await house.browse(an_event(event_type="visit"), "http://localhost:3000")).status_code == expected
 
 
-async def test_s08_what_servers_may_report_is_closed_to_browsers(database: Database) -> None:
+async def test_s8_what_servers_may_report_is_closed_to_browsers(database: Database) -> None:
     async with a_house(database) as house:
         assert code(await house.browse(an_event())) == (403, "NOT_OPEN_TO_BROWSERS")
 
@@ -323,11 +323,11 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
         ("::ffff:198.51.100.7", None, "198.51.100.7"),
     ],
 )
-def test_s08_the_clients_address_comes_from_configured_proxies_only(peer: str, forwarded: str | None, address: str) -> None:
+def test_s8_the_clients_address_comes_from_configured_proxies_only(peer: str, forwarded: str | None, address: str) -> None:
     assert client_address(peer, forwarded, PROXIES) == address
 
 
-async def test_s08_caps_count_by_the_address_that_a_trusted_proxy_tells(database: Database) -> None:
+async def test_s8_caps_count_by_the_address_that_a_trusted_proxy_tells(database: Database) -> None:
     async with a_house(database, trusted_proxies=("198.51.100.0/24",)) as house:
         await house.set_program(browser_cap_ip=5)
         answers = [

@@ -55,7 +55,7 @@ async def test_a_bulk_that_is_too_large_is_refused(database: Database) -> None:
         assert code(await ndjson(house, [an_event()] * 100)) == (413, "PAYLOAD_TOO_LARGE")
 
 
-async def test_s09_one_bad_line_harms_no_other(database: Database, owner: RawConnection) -> None:
+async def test_s9_one_bad_line_harms_no_other(database: Database, owner: RawConnection) -> None:
     bad: list[tuple[Any, str]] = [
         (b"{", "INVALID_EVENT"),
         (b'{"metadata":"\\ud800"}', "INVALID_EVENT"),

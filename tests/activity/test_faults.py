@@ -45,7 +45,7 @@ async def antidote(owner: RawConnection) -> None:
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "22P02", "23505", "XX000"])
-async def test_s09_one_event_that_the_database_refuses_harms_no_other(
+async def test_s9_one_event_that_the_database_refuses_harms_no_other(
     database: Database, owner: RawConnection, sqlstate: str
 ) -> None:
     async with a_house(database) as house:
@@ -67,7 +67,7 @@ async def test_s09_one_event_that_the_database_refuses_harms_no_other(
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
-async def test_s09_a_batch_that_met_another_is_tried_again(database: Database, owner: RawConnection, sqlstate: str) -> None:
+async def test_s9_a_batch_that_met_another_is_tried_again(database: Database, owner: RawConnection, sqlstate: str) -> None:
     async with a_house(database) as house:
         await house.add_rule("poison")
         await poison(owner, sqlstate, times=2)
@@ -79,7 +79,7 @@ async def test_s09_a_batch_that_met_another_is_tried_again(database: Database, o
         await house.check_books()
 
 
-async def test_s09_a_culprit_in_a_bulk_stands_alone(database: Database, owner: RawConnection) -> None:
+async def test_s9_a_culprit_in_a_bulk_stands_alone(database: Database, owner: RawConnection) -> None:
     async with a_house(database) as house:
         await house.add_rule("poison")
         await poison(owner, "22P05")

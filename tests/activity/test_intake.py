@@ -145,7 +145,7 @@ async def test_synthetic_addresses_and_platform_ids_are_one_account(database: Da
         assert await count(owner, "accounts", house.program_id) == 1
 
 
-async def test_s05_a_reported_wallet_is_a_hint_and_never_where_tokens_go(database: Database, owner: RawConnection) -> None:
+async def test_s5_a_reported_wallet_is_a_hint_and_never_where_tokens_go(database: Database, owner: RawConnection) -> None:
     mine, hers = "0x" + "11" * 20, "0x" + "22" * 20
     async with a_house(database) as house:
 
@@ -184,7 +184,7 @@ async def test_s05_a_reported_wallet_is_a_hint_and_never_where_tokens_go(databas
         ({"userEmail": "discord_%zz@loyalteez.app"}, {}, {}, (400, "INVALID_EMAIL")),
     ],
 )
-async def test_s08_a_refused_report_leaves_no_trace(
+async def test_s8_a_refused_report_leaves_no_trace(
     database: Database,
     owner: RawConnection,
     event: dict[str, Any],
@@ -336,7 +336,7 @@ async def test_signed_answers_tell_what_can_be_taken_now(database: Database) -> 
         assert int(headers["x-ratelimit-reset"]) > 1_700_000_000
 
 
-async def test_s08_browsers_are_slowed_by_address(database: Database) -> None:
+async def test_s8_browsers_are_slowed_by_address(database: Database) -> None:
     async with a_house(database, rate_limit_events_a_minute=2) as house:
         answers = [await house.browse(an_event(str(index), "visit")) for index in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -403,7 +403,7 @@ async def test_waiting_callers_are_bounded(database: Database, monkeypatch: pyte
         assert asyncio.get_running_loop().time() - started < 4
 
 
-async def test_s01_a_report_reaches_no_other_programs_rows(database: Database, owner: RawConnection) -> None:
+async def test_s1_a_report_reaches_no_other_programs_rows(database: Database, owner: RawConnection) -> None:
     async with a_house(database) as one, a_house(database) as other:
         first = await one.send(an_event(), Idempotency_Key="same")
         second = await other.send(an_event(), Idempotency_Key="same")

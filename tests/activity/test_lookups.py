@@ -188,6 +188,16 @@ async def test_s11_the_signature_of_a_question_can_not_be_sent_as_a_report(shop:
     assert code(turned) == (401, "REPLAYED_SIGNATURE")
 
 
+async def test_s11_the_signature_of_one_persons_balance_is_none_for_anothers(shop: Shop) -> None:
+    asked = await shop.signed("GET", f"{BALANCE}?userEmail=ann%40example.org")
+    headers = {name: value for name, value in asked.request.headers.items() if name.startswith("x-loyalteez")}
+    again = await shop.api.client.get(f"{BALANCE}?userEmail=ann%40example.org", headers=headers)
+    assert (asked.status_code, again.status_code) == (200, 200)
+    # The address is not signed, so the signature is kept for the question that it came with first.
+    other = await shop.api.client.get(f"{BALANCE}?userEmail=bob%40example.org", headers=headers)
+    assert code(other) == (401, "REPLAYED_SIGNATURE")
+
+
 @pytest.mark.parametrize("path", [ELIGIBLE, BALANCE])
 async def test_questions_about_people_need_a_proof_unless_the_program_allows_it(shop: Shop, path: str) -> None:
     question = {"brandId": shop.brand_id, "eventType": "complete_survey", **ANN}
@@ -235,7 +245,7 @@ async def test_a_balance_is_what_is_booked_where_there_is_no_chain(shop: Shop) -
         ({"brandId": 7}, "brandId"),
     ],
 )
-async def test_s09_a_wrong_question_names_its_field(shop: Shop, change: dict[str, Any], field: str) -> None:
+async def test_s9_a_wrong_question_names_its_field(shop: Shop, change: dict[str, Any], field: str) -> None:
     response = await shop.signed("POST", BALANCE, {"brandId": shop.brand_id, **ANN, **change})
     assert response.status_code == 400
     assert response.json()["details"][0]["field"] == field
@@ -247,7 +257,7 @@ async def test_a_question_without_a_person_is_told_so(shop: Shop) -> None:
     assert (await shop.signed("GET", f"{BALANCE}?userEmail=x")).status_code == 400
 
 
-async def test_s01_one_program_sees_nothing_of_another(shop: Shop) -> None:
+async def test_s1_one_program_sees_nothing_of_another(shop: Shop) -> None:
     await shop.signed("POST", MANUAL, {"eventType": "complete_survey", **ANN})
     other = await shop.api.program("Other")
     stranger = await shop.api.operator_of(other)

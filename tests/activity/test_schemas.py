@@ -111,7 +111,7 @@ def test_a_missing_field_is_named_in_the_documented_words(missing: str) -> None:
         ("metadata", [1]),
     ],
 )
-def test_s09_a_wrong_field_is_named(field: str, value: Any) -> None:
+def test_s9_a_wrong_field_is_named(field: str, value: Any) -> None:
     assert refused_fields({**GOOD, field: value}) == [field]
 
 
@@ -165,7 +165,7 @@ def test_every_wrong_field_is_named_at_once() -> None:
     ],
     ids=range(22),
 )
-def test_s09_what_is_no_json_object_in_utf8_is_refused(raw: bytes) -> None:
+def test_s9_what_is_no_json_object_in_utf8_is_refused(raw: bytes) -> None:
     assert refused_fields(raw) == ["body"]
 
 
@@ -182,13 +182,13 @@ def test_s09_what_is_no_json_object_in_utf8_is_refused(raw: bytes) -> None:
         (b'{"metadata":{"n":[-9223372036854775809]}}', "metadata.n"),
     ],
 )
-def test_s09_what_can_not_be_stored_is_refused_and_named(raw: bytes, field: str) -> None:
+def test_s9_what_can_not_be_stored_is_refused_and_named(raw: bytes, field: str) -> None:
     assert refused_fields(raw) == [field]
 
 
 @pytest.mark.parametrize("opening", [b'{"a":', b"["])
 @pytest.mark.parametrize(("levels", "accepted"), [(14, True), (15, False), (500, False)])
-def test_s09_nesting_ends_at_sixteen_levels(opening: bytes, levels: int, accepted: bool) -> None:
+def test_s9_nesting_ends_at_sixteen_levels(opening: bytes, levels: int, accepted: bool) -> None:
     closing = b"}" if opening.startswith(b"{") else b"]"
     raw = (
         json.dumps({**GOOD, "metadata": {"deep": 0}}).encode().replace(b": 0", b":" + opening * levels + b"1" + closing * levels)

@@ -15,6 +15,7 @@ again in bulk is a repeat."""
 MANUAL_EVENT: Final = "manual-event"
 BULK_EVENTS: Final = "bulk-events"
 CHECK_ELIGIBILITY: Final = "check-eligibility"
+USER_BALANCE: Final = "user-balance"
 
 
 def idempotency_key_hash(trust: Trust, operation: str, key: str, identity: str | None = None) -> bytes:

@@ -75,8 +75,10 @@ async def in_flight(session: ProgramSession, program_id: UUID, asset_id: UUID, a
     return {transaction_hash: int(points) for transaction_hash, points in rows if transaction_hash is not None}
 
 
-async def remember_signature(session: ProgramSession, program_id: UUID, key_hash: bytes, body_hash: bytes, operation: str) -> str:
-    """The operation that a signature was first used for: this one, if it is new."""
+async def remember_signature(
+    session: ProgramSession, program_id: UUID, key_hash: bytes, body_hash: bytes, operation: str
+) -> tuple[str, bytes]:
+    """What a signature was first used for: (operation, hash of what was asked), these ones if it is new."""
     values = {
         "program_id": program_id,
         "key_hash": key_hash,
@@ -86,10 +88,8 @@ async def remember_signature(session: ProgramSession, program_id: UUID, key_hash
     }
     await session.execute(insert(EventKey).values(values).on_conflict_do_nothing())
     # In a later statement: one that lost the race does not see the winner's row in its own (SAFETY S10).
-    found = await session.scalar(
-        select(EventKey.operation).where(EventKey.program_id == program_id, EventKey.key_hash == key_hash)
-    )
-    return found or operation
+    found = await session.scalar(select(EventKey).where(EventKey.program_id == program_id, EventKey.key_hash == key_hash))
+    return (operation, body_hash) if found is None else (found.operation, found.body_hash)
 
 
 async def schema_version(session: PlatformSession) -> str | None:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from guerdon import __version__
 from guerdon.accounts.wallets import WalletProvider
-from guerdon.activity import repository, service
+from guerdon.activity import keys, repository, service
 from guerdon.activity.authentication import Caller, Proof
 from guerdon.activity.balances import Balances, Chains
 from guerdon.activity.calls import Call, call_of, read_body
@@ -118,14 +118,22 @@ async def check_eligibility(request: Request, opened: Running, events: Events) -
 @router.get("/user-balance")
 async def user_balance(request: Request, opened: Running, events: Events) -> UserBalance:
     """What a person has, by `brandId` and `userEmail` in the address. Signed, unless the program allows unsigned look-ups."""
-    return await _balance(opened, events, call_of(request.scope), parse_lookup(dict(request.query_params)))
+    call = call_of(request.scope)
+    body = parse_lookup(dict(request.query_params))
+    proof, program = await _proven(events, call, body.brand_id)
+    if proof.signature is not None:
+        asked = keys.body_hash(request.url.query.encode())
+        async with opened.database.program(program.id) as session:
+            await service.spend_signature(session, keys.signature_hash(proof.signature), asked, keys.USER_BALANCE)
+    return await _balance(opened, proof, program, body)
 
 
 @router.post("/user-balance", openapi_extra=_body(_BALANCE_BODY), operation_id="post_user_balance")
 async def post_user_balance(request: Request, opened: Running, events: Events) -> UserBalance:
     """What a person has; with `includeHistory` the last rewards too, which are told to signed requests only."""
     call = await _call(request)
-    return await _balance(opened, events, call, parse_lookup(decode_object(call.body)))
+    body = parse_lookup(decode_object(call.body))
+    return await _balance(opened, *await _proven(events, call, body.brand_id), body)
 
 
 @router.get("/health", response_model=Health)
@@ -176,8 +184,7 @@ async def _proven(events: EventsApi, call: Call, brand_id: str | None) -> tuple[
     return proof, program
 
 
-async def _balance(opened: LookupServices, events: EventsApi, call: Call, body: LookupBody) -> UserBalance:
-    proof, program = await _proven(events, call, body.brand_id)
+async def _balance(opened: LookupServices, proof: Proof, program: KnownProgram, body: LookupBody) -> UserBalance:
     if proof.is_unsigned and body.history is not None:
         raise ProofRequiredError("Sign the request; history is told to nobody else.")
     balances = Balances(opened.database, opened.chain, opened.wallets)

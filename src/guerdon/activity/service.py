@@ -63,7 +63,7 @@ async def eligibility(
     """
     submission = submission_of(caller, body, keys.CHECK_ELIGIBILITY, None)
     if submission.signature is not None:
-        await _spend_signature(session, submission.signature, submission.body_hash)
+        await spend_signature(session, submission.signature, submission.body_hash, keys.CHECK_ELIGIBILITY)
     terms = caller.program.terms
     rule = terms.rules.get(body.event_type)
     connection = await raw_connection(session)
@@ -103,8 +103,11 @@ async def eligibility(
     return Eligibility(eligible=True, reward_amount=decision.points, **facts)
 
 
-async def _spend_signature(session: ProgramSession, signature: bytes, body_hash: bytes) -> None:
-    """Keep the signature of a question from being sent as a report: its body could be one (SAFETY S11)."""
-    used_for = await repository.remember_signature(session, session.program_id, signature, body_hash, keys.CHECK_ELIGIBILITY)
-    if used_for != keys.CHECK_ELIGIBILITY:
+async def spend_signature(session: ProgramSession, signature: bytes, asked: bytes, operation: str) -> None:
+    """Keep the signature of a question for this question, whose hash is `asked` (SAFETY S11). Raises `ReplayedSignatureError`.
+
+    Its body could be a report, and that of a question in an address is empty: signed is then neither whom nor what it asks.
+    """
+    used_for = await repository.remember_signature(session, session.program_id, signature, asked, operation)
+    if used_for != (operation, asked):
         raise ReplayedSignatureError
