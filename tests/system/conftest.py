@@ -39,7 +39,7 @@ def reporter(house: House) -> Reporter:
     return Reporter(house.url, program["brandId"], program["securityKey"])
 
 
-async def settled(house: House, *, seconds: float = 90) -> None:
+async def settled(house: House, *, seconds: float = 150) -> None:
     """Wait until nothing is under way."""
     deadline = time.monotonic() + seconds
     stuck: list[str] = ["nobody looked"]

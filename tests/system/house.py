@@ -58,7 +58,7 @@ class House:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GUERDON_", "DATABASE_", "REDIS_"))}
         return {**kept, "PYTHONUNBUFFERED": "1", **more}
 
-    def start(self, *, seconds: float = 90) -> float:
+    def start(self, *, seconds: float = 150) -> float:
         """Start it and wait until it says that everything runs; the seconds it took."""
         began = time.monotonic()
         with self.output.open("ab") as output:

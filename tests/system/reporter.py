@@ -39,7 +39,7 @@ class Reporter:
             "X-Loyalteez-Signature": hmac.new(self.security_key.encode(), message, hashlib.sha256).hexdigest(),
         }
 
-    async def report(self, names: Sequence[str], *, at_once: int = 8, seconds: float = 90, pause: float = 0) -> None:
+    async def report(self, names: Sequence[str], *, at_once: int = 8, seconds: float = 150, pause: float = 0) -> None:
         """Report one event a name, and return when each was acknowledged. The name says who it is: three events a person."""
         waiting = list(reversed(names))
         deadline = time.monotonic() + seconds

@@ -43,7 +43,7 @@ async def test_s27_a_process_that_is_killed_costs_nothing(house: House, reporter
 
 async def test_s27_everything_killed_at_once_goes_on_from_where_it_was(house: House, reporter: Reporter) -> None:
     names = [f"all-{number}" for number in range(200)]
-    sending = asyncio.create_task(reporter.report(names, pause=0.2, seconds=150))
+    sending = asyncio.create_task(reporter.report(names, pause=0.2, seconds=240))
     genesis = await asyncio.to_thread(house_genesis, house)
     await asyncio.sleep(2.4)
     house.kill()
