@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guerdon.cli.commands import command, group
-from guerdon.cli.output import CommandError, JsonOption, print_json, print_table
+from guerdon.cli.output import CommandError, JsonOption, print_json, print_table, private_key_of
 
 if TYPE_CHECKING:
     from guerdon.app import Runtime
@@ -29,10 +29,10 @@ async def deploy(
     daily_cap: Annotated[
         int, typer.Option(min=1, help="What may be minted in a UTC day, in the token's smallest unit.")
     ] = 1_000_000,
-    deployer_key: Annotated[
+    deployer_key_file: Annotated[
         str | None,
         typer.Option(
-            envvar="GUERDON_DEPLOYER_KEY", help="A private key to deploy with; without it a new key is made.", show_default=False
+            metavar="FILE", help="With a private key to deploy with; - for stdin, or GUERDON_DEPLOYER_KEY. Else one is made."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -53,7 +53,7 @@ async def deploy(
     deps = setup.deployment_deps(runtime)
     await runtime.chain(network)
     deployment = Deployment(deps, network, tell)
-    deployer = await deployment.key(KeyPurpose.DEPLOYER, deployer_key)
+    deployer = await deployment.key(KeyPurpose.DEPLOYER, private_key_of(deployer_key_file, "GUERDON_DEPLOYER_KEY"))
     tell(f"deployer is {deployer.address}: it needs native coin on {network}, and is waited for")
     if asset is not None:
         minter = await deployment.key(KeyPurpose.MINTER)

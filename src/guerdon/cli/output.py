@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
@@ -83,6 +85,21 @@ def cell(value: object) -> str:
             return ", ".join(cell(item) for item in value) or "-"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case _:
             return str(value)
+
+
+def private_key_of(file: str | None, variable: str) -> str | None:
+    """A private key from a file (`-`: stdin) or an environment variable; never from an argument, which every user can list.
+
+    Raises `CommandError`.
+    """
+    if file is None:
+        return os.environ.get(variable) or None
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{file} can't be read: {error}"
+        raise CommandError(message, "name a file that holds nothing but the key, or - for stdin") from error
+    return text.strip()
 
 
 def parse_id(text: str) -> UUID:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guerdon.cli.commands import command, group
-from guerdon.cli.output import CommandError, JsonOption, print_json, print_table
+from guerdon.cli.output import CommandError, JsonOption, print_json, print_table, private_key_of
 
 if TYPE_CHECKING:
     from guerdon.app import Runtime
@@ -52,9 +52,11 @@ async def create(
     runtime: Runtime,
     symbol: Annotated[str, typer.Argument(help="The asset to be paid.")],
     *,
-    private_key: Annotated[
+    private_key_file: Annotated[
         str | None,
-        typer.Option(envvar="GUERDON_TREASURY_KEY", help="An existing key; without it a new one is made.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="With an existing private key; - for stdin, or GUERDON_TREASURY_KEY. Else one is made."
+        ),
     ] = None,
     low_balance: Annotated[int, typer.Option(min=0, help="An alert is raised below this, in the token's smallest unit.")] = 0,
     as_json: JsonOption = False,
@@ -66,6 +68,7 @@ async def create(
     async with runtime.database.platform() as session:
         asset = await asset_of(session, symbol)
     key_id = None
+    private_key = private_key_of(private_key_file, "GUERDON_TREASURY_KEY")
     if private_key is not None and asset.network is not None:
         key_id = await setup.import_treasury_key(setup.deployment_deps(runtime), asset.network, private_key)
     async with runtime.database.platform() as session:

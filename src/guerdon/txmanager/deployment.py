@@ -53,7 +53,10 @@ class DeploymentDeps:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One transaction of a deployment. `name` is its own on the network: a step that succeeded is never made again."""
+    """One transaction of a deployment. `name` is its own on the network: a step that succeeded is never made again.
+
+    One that `sets` a value is made again once another value was set since.
+    """
 
     name: str
     kind: str
@@ -61,6 +64,7 @@ class Step:
     to: str | None
     data: bytes
     value_wei: int = 0
+    sets: bool = False
 
 
 class Deployment:
@@ -179,8 +183,14 @@ class _Ensure:
 
     async def __call__(self, session: PlatformSession) -> UUID:
         step, number = self._step, 0
+        name = step.name
+        if step.sets and step.to is not None:
+            latest = await repository.latest_call(session, step.key_id, step.kind, step.to)
+            if latest is not None and latest.data == step.data and not _is_dead(latest):
+                return latest.id
+            name = f"{step.name} after {None if latest is None else latest.id}"
         while True:
-            ref = uuid5(_REFS, f"{self._network}/{step.name}/{number}")
+            ref = uuid5(_REFS, f"{self._network}/{name}/{number}")
             known = await repository.intent_by_ref(session, step.kind, ref)
             if known is None:
                 break

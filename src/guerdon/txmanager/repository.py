@@ -103,6 +103,17 @@ async def latest(session: ScopedSession, key_id: UUID, limit: int) -> list[Inten
     return list(await session.scalars(select(Intent).where(Intent.key_id == key_id).order_by(Intent.id.desc()).limit(limit)))
 
 
+async def latest_call(session: ScopedSession, key_id: UUID, kind: str, to: str) -> Intent | None:
+    """The newest intent of a kind by a key to an address."""
+    return await session.scalar(
+        select(Intent)
+        .where(Intent.key_id == key_id, Intent.kind == kind, Intent.to_address == to)
+        .order_by(Intent.id.desc())
+        .limit(1)
+        .execution_options(populate_existing=True)
+    )
+
+
 async def retry_now(session: ScopedSession, intent_id: UUID) -> bool:
     """Have a held-back intent looked at at once."""
     return await _move(session, intent_id, (IntentState.QUEUED,), held_until=None)

@@ -130,6 +130,7 @@ async def _give_rights(deployment: Deployment, deployer: Key, token: NewToken, a
                 deployer.id,
                 minter_address,
                 contracts.set_daily_cap_call(token_address, token.daily_cap_atomic),
+                sets=True,
             ),
         ],
         Until.INCLUDED,
