@@ -55,14 +55,6 @@ openapi: setup ## print the OpenAPI document without starting anything
 test: setup ## run the tests, a short form of every proof among them (ARGS="tests/kit -x")
 	@$(BIN)/python -m pytest $(ARGS)
 
-.PHONY: prove
-prove: setup ## run the long proofs: bounded, seeded, resumable, with a report
-	@$(BIN)/python -m bench.prove $(ARGS)
-
-.PHONY: bench
-bench: setup ## measure throughput and latency
-	@$(BIN)/python -m bench $(ARGS)
-
 .PHONY: check
 check: setup ## every static check: lint, types, import contracts, dependencies, artifacts, query scope
 	@$(BIN)/python tools/check.py $(ARGS)
