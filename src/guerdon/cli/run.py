@@ -112,19 +112,28 @@ def worker(data_dir: DataDirOption = None) -> None:
 
 def migrate(data_dir: DataDirOption = None) -> None:
     """Bring the database to the schema of this release. Safe to run at once and again."""
+    from guerdon.kit.database import plain_dsn
     from guerdon.migrations.run import revisions, upgrade
 
+    settings = settings_of(data_dir)
+
     async def bring_up() -> None:
-        async with database_of(settings_of(data_dir)) as (_, owner_url):
+        if settings.database_owner_url is not None:
+            await bring_to_head(settings.database_owner_url.get_secret_value())
+            return
+        async with database_of(settings) as (_, owner_url):
             if owner_url is None:
                 raise CommandError(
                     "the owner of the tables is not known",
                     "set DATABASE_OWNER_URL to the same database as the role that owns them",
                 )
-            url = owner_url.replace("postgresql://", "postgresql+asyncpg://", 1)
-            before, wanted = await revisions(url)
-            await upgrade(url)
-            typer.echo(f"at revision {wanted}" + ("" if before == wanted else f", from {before or 'an empty database'}"))
+            await bring_to_head(owner_url)
+
+    async def bring_to_head(owner_url: str) -> None:
+        url = f"postgresql+asyncpg://{plain_dsn(owner_url).removeprefix('postgresql://')}"
+        before, wanted = await revisions(url)
+        await upgrade(url)
+        typer.echo(f"at revision {wanted}" + ("" if before == wanted else f", from {before or 'an empty database'}"))
 
     run_reporting(bring_up)
 
