@@ -48,6 +48,7 @@ from guerdon.programs import funding
 from guerdon.programs import routes as programs
 from guerdon.programs import routes_admin_keys as admin_keys
 from guerdon.programs import routes_platform as platform_routes
+from guerdon.programs import routes_setup as setup_routes
 from guerdon.programs.funding import FundingDeps
 from guerdon.settings import Settings
 from guerdon.txmanager.connections import ChainClients
@@ -158,6 +159,7 @@ def routers(role: WebRole) -> list[APIRouter]:
         payout_routes.router,
         admin_keys.router,
         platform_routes.router,
+        setup_routes.router,
         notices.router,
         verification.router,
     ]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from guerdon.kit.api import BIGINT_MAX, AtomicText, CursorText, Limit, Page, Wire, decode_id_cursor, page
 from guerdon.kit.database import PlatformSession
@@ -36,13 +36,6 @@ class NewFunding(Wire):
     """Points for a program, minted."""
 
     points: Annotated[int, Field(ge=1, le=BIGINT_MAX)]
-
-
-class NewDeposit(Wire):
-    """Points for a program, backed by tokens that a transaction sent to the treasury."""
-
-    transaction_hash: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")]
-    points: Annotated[int | None, Field(ge=1, le=BIGINT_MAX)] = None
 
 
 class FundingView(Wire):
