@@ -34,7 +34,7 @@ from guerdon.payouts.verify import verify_payouts
 from guerdon.programs import funding
 from guerdon.programs.funding import FundingDeps, FundingRequest
 from guerdon.programs.models import Program
-from guerdon.txmanager import service_keys, setup, treasuries
+from guerdon.txmanager import assets, service_keys, setup, treasuries
 from guerdon.txmanager.engine import KeyEngine
 from guerdon.txmanager.models import Treasury
 from guerdon.txmanager.terms import EngineTerms
@@ -151,8 +151,8 @@ class House:
     async def moody_asset(self, stock: int = 0) -> tuple[UUID, MoodyToken]:
         """An asset that we may not mint, in a token with moods, and its treasury with a stock of it, which backs what is booked."""
         token = await MoodyToken.deploy(self.node)
-        asset = await setup.create_asset(
-            setup.deployment_deps(self), setup.NewAsset(f"M{uuid7().hex[-6:]}", NETWORK, token.address, Delivered.AUTOMATIC, 1)
+        asset = await assets.create_asset(
+            setup.deployment_deps(self), assets.NewAsset(f"M{uuid7().hex[-6:]}", NETWORK, token.address, Delivered.AUTOMATIC, 1)
         )
         async with self.database.platform() as session:
             treasury = await treasuries.create_treasury(session, self.ring, asset, now=self.clock.now())

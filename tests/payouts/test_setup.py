@@ -12,7 +12,7 @@ from guerdon.chains import contracts
 from guerdon.kit import driver
 from guerdon.kit.database import Database
 from guerdon.ledger.models import Delivered
-from guerdon.txmanager import setup, treasuries
+from guerdon.txmanager import assets, setup, treasuries
 from guerdon.txmanager.errors_treasuries import AssetExistsError, CodeMismatchError, TreasuryExistsError
 from tests.payouts.house import NETWORK, House, a_house, a_wallet
 from tests.support.postgres import Urls
@@ -93,9 +93,9 @@ async def test_a_second_token_shares_distributor_and_keys_and_has_a_minter_of_it
 async def test_an_asset_needs_a_contract_at_its_address_and_a_symbol_of_its_own(house: House) -> None:
     deps = setup.deployment_deps(house)
     with pytest.raises(CodeMismatchError):
-        await setup.create_asset(deps, setup.NewAsset("XYZ", NETWORK, a_wallet(), Delivered.AUTOMATIC, 1))
+        await assets.create_asset(deps, assets.NewAsset("XYZ", NETWORK, a_wallet(), Delivered.AUTOMATIC, 1))
     with pytest.raises(AssetExistsError):
-        await setup.create_asset(deps, setup.NewAsset("LTZ", NETWORK, house.token, Delivered.AUTOMATIC, 1))
+        await assets.create_asset(deps, assets.NewAsset("LTZ", NETWORK, house.token, Delivered.AUTOMATIC, 1))
 
 
 async def test_an_asset_has_one_treasury(house: House) -> None:

@@ -28,11 +28,11 @@ async def create(
 ) -> None:
     """Make an asset of a token that exists. Its decimals are read from the chain."""
     from guerdon.ledger.models import Delivered
-    from guerdon.txmanager import setup
+    from guerdon.txmanager import assets, setup
     from guerdon.txmanager.schemas import AssetView
 
-    new = setup.NewAsset(symbol, network, token, Delivered(delivery), atomic_per_point)
-    view = AssetView.model_validate(await setup.create_asset(setup.deployment_deps(runtime), new))
+    new = assets.NewAsset(symbol, network, token, Delivered(delivery), atomic_per_point)
+    view = AssetView.model_validate(await assets.create_asset(setup.deployment_deps(runtime), new))
     if as_json:
         print_json(view.model_dump(mode="json", by_alias=True))
         return

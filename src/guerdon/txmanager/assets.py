@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from guerdon.kit.database import PlatformSession
+from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.ids import uuid7
 from guerdon.ledger.models import Asset, Delivered
 from guerdon.txmanager import repository_treasuries, service_keys, tokens
 from guerdon.txmanager.chain import Rpc
+from guerdon.txmanager.deployment import DeploymentDeps
 from guerdon.txmanager.errors_treasuries import AssetExistsError, CodeMismatchError
 
 
@@ -49,3 +50,9 @@ async def add_asset(session: PlatformSession, new: NewAsset, decimals: int, now:
     if not await repository_treasuries.insert_asset(session, asset):
         raise AssetExistsError
     return asset
+
+
+async def create_asset(deps: DeploymentDeps, new: NewAsset) -> Asset:
+    """Ask the chain, then add the asset. Raises as both."""
+    decimals = await token_decimals(await deps.chain(new.network), new)
+    return await run_in_platform(deps.database, lambda session: add_asset(session, new, decimals, deps.clock.now()))

@@ -17,9 +17,9 @@ from guerdon.kit.ids import uuid7
 from guerdon.kit.secrets import KeyRing
 from guerdon.ledger.models import Asset, Delivered
 from guerdon.ledger.repository import asset_by_symbol
-from guerdon.txmanager import repository_treasuries, service_keys, tokens, treasuries
+from guerdon.txmanager import repository_treasuries, service_keys, treasuries
 from guerdon.txmanager.deployment import Deployment, DeploymentDeps, Progress, Step, Until
-from guerdon.txmanager.errors_treasuries import AssetExistsError, CodeMismatchError
+from guerdon.txmanager.errors_treasuries import AssetExistsError
 from guerdon.txmanager.minting import minter_name
 from guerdon.txmanager.models import Intent, Key, KeyPurpose, Treasury
 from guerdon.txmanager.tokens import Chains
@@ -44,17 +44,6 @@ class NewToken:
 
 
 LOCAL_TOKEN: Final = NewToken("LTZ", "Loyalteez", decimals=0, atomic_per_point=1, daily_cap_atomic=10**15)
-
-
-@dataclass(frozen=True, slots=True)
-class NewAsset:
-    """An asset whose token exists already: paid from stock unless `RewardMinter` may mint it."""
-
-    symbol: str
-    network: str
-    token_address: str
-    delivery: Delivered
-    atomic_per_point: int
 
 
 class SetupRuntime(Protocol):
@@ -159,34 +148,6 @@ async def _add_token_asset(deps: DeploymentDeps, network: str, token: NewToken, 
             raise AssetExistsError
 
     await run_in_platform(deps.database, add)
-
-
-async def create_asset(deps: DeploymentDeps, new: NewAsset) -> Asset:
-    """An asset with an existing token; its decimals are read from the chain. Raises `AssetExistsError`, `CodeMismatchError`."""
-    rpc = await deps.chain(new.network)
-    if not await tokens.code(rpc, new.token_address):
-        message = f"There is no contract at {new.token_address} on {new.network}."
-        raise CodeMismatchError(message)
-    decimals = await tokens.decimals(rpc, new.token_address)
-
-    async def add(session: PlatformSession) -> Asset:
-        await service_keys.network(session, new.network)
-        asset = Asset(
-            id=uuid7(),
-            symbol=new.symbol,
-            decimals=decimals,
-            delivery=new.delivery,
-            network=new.network,
-            token_address=new.token_address,
-            atomic_per_point=new.atomic_per_point,
-            mintable=False,
-            created_at=deps.clock.now(),
-        )
-        if not await repository_treasuries.insert_asset(session, asset):
-            raise AssetExistsError
-        return asset
-
-    return await run_in_platform(deps.database, add)
 
 
 async def bootstrap_local(
