@@ -11,7 +11,7 @@ from eth_account import Account
 
 from guerdon.chains.port import WrongChainError
 from guerdon.kit.ids import uuid7
-from guerdon.txmanager import service, service_keys
+from guerdon.txmanager import importing, service, service_keys
 from guerdon.txmanager.errors import DeploymentMismatchError, IntentNotAdoptableError
 from guerdon.txmanager.models import Contract, IntentState, KeyPurpose
 from tests.fakes.rpc_proxy import older_block
@@ -140,16 +140,14 @@ async def test_s21_what_is_unknown_is_found_adopted_and_the_key_goes_on(scene: S
         await scene.node.mine(3)
         await scene.until(intent_id, IntentState.UNKNOWN)
         await scene.until_paused()
-        (found,) = await service_keys.unknown_outgoing(scene.database, scene.chain(), scene.key_id)
-        assert (found.hash, found.nonce) == (foreign, 0)
-        receipt = await scene.chain().receipt(found.hash)
-        assert receipt is not None
+        (found,) = (await importing.review(scene.database, scene.chain(), scene.key_id)).found
+        assert (found.transaction.hash, found.transaction.nonce) == (foreign, 0)
         async with scene.database.platform() as session:
-            await service.adopt(session, intent_id, found, receipt)
+            await service.adopt(session, intent_id, found.transaction, found.receipt)
             await service_keys.resume_key(session, scene.key_id, next_nonce=1)
         adopted = await scene.intent(intent_id)
         assert (adopted.state, adopted.transaction_hash) == (IntentState.FINAL, foreign)
-        assert await service_keys.unknown_outgoing(scene.database, scene.chain(), scene.key_id) == []
+        assert (await importing.review(scene.database, scene.chain(), scene.key_id)).found == ()
         following = await scene.transfer(8)
         async with scene.node.mining():
             await scene.until(following, IntentState.FINAL)
@@ -188,8 +186,8 @@ async def test_s21_an_older_database_pauses_the_key_before_anything_is_signed(sc
         key = await scene.until_paused()
         assert "3 transactions" in (key.pause_reason or "")
         await scene.until_alert("key.paused")
-        found = await service_keys.unknown_outgoing(scene.database, scene.chain(), scene.key_id)
-        assert [one.nonce for one in found] == [0, 1, 2]
+        seen = await importing.review(scene.database, scene.chain(), scene.key_id)
+        assert [one.transaction.nonce for one in seen.found] == [0, 1, 2]
         async with scene.database.platform() as session:
             await service_keys.resume_key(session, scene.key_id, next_nonce=3)
         await scene.until(intent_id, IntentState.SENT)

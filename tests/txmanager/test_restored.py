@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from guerdon.kit import driver
-from guerdon.txmanager import service, service_keys
+from guerdon.txmanager import importing, service, service_keys
 from guerdon.txmanager.models import IntentState
 from tests.txmanager.scene import Scene
 
@@ -45,12 +45,10 @@ async def test_s21_a_restored_dump_pays_nothing_twice_and_the_key_goes_on_after_
             assert (await scene.intent(second)).state == IntentState.QUEUED
             assert await scene.values_on_chain() == [1, 2, 3]
             # The owner knows its own by what they did; the rest is its business too, and none is sent again.
-            unknown = await service_keys.unknown_outgoing(scene.database, scene.chain(), scene.key_id)
-            assert [(one.nonce, one.value) for one in unknown] == [(1, 2), (2, 3)]
-            receipt = await scene.chain().receipt(unknown[0].hash)
-            assert receipt is not None
+            unknown = (await importing.review(scene.database, scene.chain(), scene.key_id)).found
+            assert [(one.transaction.nonce, one.transaction.value) for one in unknown] == [(1, 2), (2, 3)]
             async with scene.database.platform() as session:
-                await service.adopt(session, second, unknown[0], receipt)
+                await service.adopt(session, second, unknown[0].transaction, unknown[0].receipt)
                 await service_keys.resume_key(session, scene.key_id, next_nonce=3)
             assert (await scene.intent(second)).state == IntentState.FINAL
             fourth = await scene.transfer(4)

@@ -1,5 +1,5 @@
-"""Use cases for networks, signing keys and the deployment: set up, create, import, pause, resume, and what a key sent that
-this database does not know. Transactions: `service.py`.
+"""Use cases for networks, signing keys and the deployment: set up, create, import, pause, resume. Transactions: `service.py`;
+what a key sent that this database does not know: `importing.py`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from guerdon.chains.networks import KNOWN_NETWORKS
-from guerdon.chains.port import Transaction
-from guerdon.kit.database import Database, PlatformSession, ScopedSession
+from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.kit.ids import uuid7
-from guerdon.txmanager import alerts, outgoing, repository, repository_keys
-from guerdon.txmanager.chain import Chain
+from guerdon.txmanager import alerts, repository_keys
 from guerdon.txmanager.errors import DeploymentMismatchError, KeyExistsError, KeyNotFoundError, NetworkNotFoundError
-from guerdon.txmanager.models import IntentState, Key, KeyPurpose, Network
+from guerdon.txmanager.models import Key, KeyPurpose, Network
 from guerdon.txmanager.signer import SealedKey, Signer
-from guerdon.txmanager.terms import EngineTerms
 
 _BLOCK_TIME_MS: Final = 2_000
 """Of a network that nobody said more about."""
@@ -138,7 +135,7 @@ async def resume_key(session: PlatformSession, key_id: UUID, *, next_nonce: int 
     """Let a key sign again, by an operator's decision.
 
     `next_nonce` is the key's counter at the finalized block: it says that the operator has looked at everything the key
-    sent until then (`unknown_outgoing`), and moves the counter forward. Without it, a key whose chain is ahead of the
+    sent until then (`importing.py`), and moves the counter forward. Without it, a key whose chain is ahead of the
     database pauses again.
     """
     found = await repository_keys.lock_key(session, key_id)
@@ -160,24 +157,3 @@ async def rewrap_keys(session: PlatformSession, signer: Signer) -> int:
             await repository_keys.store_sealed(session, one.id, sealed)
             changed += 1
     return changed
-
-
-async def unknown_outgoing(database: Database, chain: Chain, key_id: UUID, terms: EngineTerms | None = None) -> list[Transaction]:
-    """What a key sent, final on chain, that this database does not know; in nonce order. Changes nothing.
-
-    Their owners import what they recognise (`service.adopt`, payouts by batch id), then an operator resumes the key.
-    Raises `ChainUnavailableError`, also where the node keeps neither old state nor old blocks to find them in.
-    """
-    terms = terms or EngineTerms()
-    async with database.platform() as session:
-        found = await key(session, key_id)
-        unknown = await repository.in_flight(session, key_id, (IntentState.UNKNOWN,))
-        known = await repository.hashes_from(session, key_id, 0)
-    final_block = await chain.finalized()
-    final_count = await chain.final_nonce(found.address, final_block)
-    nonces = sorted({*range(found.next_nonce, final_count), *(one.nonce for one in unknown if one.nonce < final_count)})
-    transactions = [
-        await outgoing.find_by_nonce(chain, found.address, nonce, final_block=final_block, scan_blocks=terms.scan_blocks)
-        for nonce in nonces
-    ]
-    return [transaction for transaction in transactions if transaction is not None and transaction.hash not in known]
