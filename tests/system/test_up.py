@@ -74,6 +74,11 @@ def test_s21_doctor_tells_the_chain_of_another_data_directory(house: House, tmp_
         other.process.send_signal(signal.SIGINT)
         other.process.wait(timeout=15)
         assert time.monotonic() - began < 15
+        # Nor is a chain taken that is not the database's, as after restoring only one of the two.
+        (other.data_dir / "chain").rename(tmp_path / "elsewhere")
+        with pytest.raises(AssertionError, match="it is another one with the same id"):
+            other.start()
+        assert "what to do: the database and the chain of a data directory belong together" in other.said()
     finally:
         other.close()
     assert done.returncode == 1

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from guerdon.app import open_runtime
 from guerdon.chains.anvil_files import Funder
 from guerdon.chains.networks import KNOWN_NETWORKS
+from guerdon.chains.port import WrongChainError
 from guerdon.kit.errors import GuerdonError
 from guerdon.local.datadir import LOCAL_NETWORK
 from guerdon.local.supervisor import StartError
 from guerdon.programs.admin_keys import first_platform_key
 from guerdon.settings import Settings
-from guerdon.txmanager import repository_treasuries
+from guerdon.txmanager import repository_keys, repository_treasuries
 from guerdon.txmanager.setup import bootstrap_local
 
 
@@ -24,6 +25,11 @@ async def bootstrap(settings: Settings, funder: Funder, tell: Callable[[str], No
     local = KNOWN_NETWORKS[LOCAL_NETWORK]
     try:
         async with open_runtime(settings) as runtime:
+            async with runtime.database.platform() as session:
+                known = await repository_keys.network(session, LOCAL_NETWORK)
+            if known is not None:
+                # What is set up is not asked of the chain again, so whether it is the same chain has to be (SAFETY S21).
+                await runtime.chain(LOCAL_NETWORK)
             treasury = await bootstrap_local(
                 runtime,
                 tell,
@@ -34,6 +40,9 @@ async def bootstrap(settings: Settings, funder: Funder, tell: Callable[[str], No
             async with runtime.database.platform() as session:
                 contracts = await repository_treasuries.contracts(session)
                 admin_key = await first_platform_key(session, runtime.clock.now())
+    except WrongChainError as error:
+        remedy = "the database and the chain of a data directory belong together: restore both, or begin with an empty one"
+        raise StartError(error.message, remedy) from error
     except GuerdonError as error:
         raise StartError(error.message, "run `guerdon doctor`, which looks closer") from error
     return admin_key, [(contract.name, contract.address) for contract in contracts if contract.network == LOCAL_NETWORK] + [
