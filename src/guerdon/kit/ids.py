@@ -3,9 +3,14 @@
 The distinct id types (`ProgramId`, `AccountId`, ...) are in the domains; here is only what makes and checks a plain UUID.
 """
 
+from typing import cast
 from uuid import UUID
 
-from uuid_utils.compat import uuid7 as _uuid7
+# The driver's subclass, which is also what comes from the database: made, written and sent in a tenth of the time.
+from asyncpg.pgproto import pgproto  # pyright: ignore[reportMissingTypeStubs]
+from uuid_utils import uuid7 as _uuid7
+
+_made_of_bytes = cast("type[UUID]", pgproto.UUID)  # pyright: ignore[reportUnknownMemberType]
 
 PLATFORM_PROGRAM_ID = UUID(int=0)
 """Stands where a table wants a program and the row belongs to the platform; never the id of a program."""
@@ -13,12 +18,12 @@ PLATFORM_PROGRAM_ID = UUID(int=0)
 
 def uuid7() -> UUID:
     """A new id, greater than every id that this process made before."""
-    return _uuid7()
+    return _made_of_bytes(_uuid7().bytes)  # pyright: ignore[reportArgumentType] - the driver's takes bytes
 
 
 def uuid7_batch(count: int) -> list[UUID]:
     """`count` new ids in ascending order, each greater than every id that this process made before."""
-    return [_uuid7() for _ in range(count)]
+    return [uuid7() for _ in range(count)]
 
 
 def parse_uuid(value: object) -> UUID | None:
