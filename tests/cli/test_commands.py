@@ -234,3 +234,36 @@ def test_another_secret_key_than_the_databases_is_told(guerdon: Guerdon, monkeyp
     guerdon("program", "list")
     monkeypatch.setenv("GUERDON_SECRET_KEY", "02" * 32)
     assert "GUERDON_SECRET_KEY" in guerdon("program", "list", code=1).stderr
+
+
+def test_a_signing_key_is_listed_without_its_secret_paused_and_not_resumed_without_its_chain(
+    guerdon: Guerdon, database_urls: Urls
+) -> None:
+    import asyncio
+
+    from guerdon.kit.database import Database
+    from guerdon.kit.secrets import KeyRing, MasterKey
+    from guerdon.txmanager import service_keys
+    from guerdon.txmanager.models import KeyPurpose
+    from guerdon.txmanager.signer import Signer
+
+    async def make() -> str:
+        database = Database(database_urls.app)
+        async with database.platform() as session:
+            await service_keys.set_network(session, name="base", chain_id=8453)
+            key = await service_keys.create_key(session, Signer(KeyRing(MasterKey.generate())), "base", KeyPurpose.TREASURY)
+        await database.close()
+        return key.address
+
+    assert "no key yet" in guerdon("key", "list").stdout
+    address = asyncio.run(make())
+    (listed,) = shown(guerdon("key", "list", "--json"))
+    assert (listed["address"], listed["nextNonce"], listed["pausedAt"]) == (address, 0, None)
+    assert not {name for name in listed if "secret" in name.lower()}
+    assert "paused: leaked" in guerdon("key", "pause", address.lower(), "--reason", "leaked").stdout
+    assert "leaked" in guerdon("key", "list").stdout
+    assert "needs a reason" in guerdon("key", "resume", address, "--force", code=1).stderr
+    guerdon("key", "resume", address, code=1)
+    guerdon("key", "import", listed["id"], code=1)
+    assert shown(guerdon("key", "list", "--json"))[0]["pauseReason"] == "leaked"
+    assert "there is no key" in guerdon("key", "pause", "0x00", "--reason", "x", code=1).stderr
