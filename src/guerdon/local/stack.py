@@ -44,6 +44,11 @@ Tell = Callable[[str, str], None]
 """Told a row's name and a sentence."""
 
 
+def _alchemy(url: str) -> str:
+    """A URL as migrations want it."""
+    return f"postgresql+asyncpg://{url.partition('://')[2]}"
+
+
 class Stack:
     """Everything that `guerdon up` runs."""
 
