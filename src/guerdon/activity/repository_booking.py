@@ -254,16 +254,21 @@ def _columns_of_events(accepted: Sequence[Accepted], slots: Mapping[tuple[UUID, 
         [report.identity for report in reports],
         [report.event_type for report in reports],
         [report.trust.value for report in reports],
-        [report.domain for report in reports],
-        [report.channel for report in reports],
-        [report.source_url for report in reports],
-        [report.client_address for report in reports],
-        [report.metadata_json for report in reports],
+        _sparse([report.domain for report in reports]),
+        _sparse([report.channel for report in reports]),
+        _sparse([report.source_url for report in reports]),
+        _sparse([report.client_address for report in reports]),
+        _sparse([report.metadata_json for report in reports]),
         [event.asset_id for event in accepted],
         [event.points for event in accepted],
         [event.reasons for event in accepted],
         [slots[event.asset_id, event.person.account_id] if event.is_delivered else NO_DELIVERY for event in accepted],
     )
+
+
+def _sparse(values: list[str | None]) -> list[str | None]:
+    """A column that is mostly empty; one that is altogether goes as no values, which `unnest` reads as nulls."""
+    return values if any(value is not None for value in values) else []
 
 
 def _columns_of_postings(postings: Sequence[Posting]) -> tuple[list[object], ...]:
