@@ -246,7 +246,7 @@ def _wallet(person: Person) -> str:
     return person.wallet_address
 
 
-def _columns_of_events(accepted: Sequence[Accepted], slots: Mapping[tuple[UUID, UUID], int]) -> tuple[list[object], ...]:
+def _columns_of_events(accepted: Sequence[Accepted], slots: Mapping[tuple[UUID, UUID], int]) -> tuple[Sequence[object], ...]:
     reports = [event.submission for event in accepted]
     return (
         [event.event_id for event in accepted],
@@ -266,7 +266,7 @@ def _columns_of_events(accepted: Sequence[Accepted], slots: Mapping[tuple[UUID, 
     )
 
 
-def _sparse(values: list[str | None]) -> list[str | None]:
+def _sparse(values: Sequence[str | None]) -> Sequence[str | None]:
     """A column that is mostly empty; one that is altogether goes as no values, which `unnest` reads as nulls."""
     return values if any(value is not None for value in values) else []
 
