@@ -87,7 +87,14 @@ class Stack:
             where = f"in {server.log_path.parent}"
         module = await migrations
         if owner_url is not None:
-            await module.upgrade(owner_url.replace("postgresql://", "postgresql+asyncpg://", 1))
+            await module.upgrade(_alchemy(owner_url))
+        elif self.settings.database_url is not None:
+            current, wanted = await module.revisions(_alchemy(self.settings.database_url.get_secret_value()))
+            if current != wanted:
+                raise StartError(
+                    f"the database is at revision {current}, this release wants {wanted}",
+                    "set DATABASE_OWNER_URL to it as the role that owns the tables, or run `guerdon migrate`",
+                )
         await self._agree_on_deployment()
         return where
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from guerdon import __version__
+from guerdon.kit.logging import configure_logging
 from guerdon.local.datadir import refuse_used_port
 from guerdon.local.screen import RowState, Screen
 from guerdon.local.stack import CHAIN, CONTRACTS, DATABASE, ROWS, WEB, WORKER, Stack
@@ -72,7 +73,9 @@ async def everything(settings: Settings, screen: Screen) -> AsyncGenerator[Start
     ensure_data_dir(settings)
     stack = Stack(settings, screen.happened)
     stack.data.make()
-    with stack.data.locked():
+    with stack.data.locked(), (stack.data.logs / "up.log").open("a", encoding="utf-8") as log:
+        # The terminal is for people; what the parts used in this process say goes where the others' words go.
+        configure_logging(settings.log_level, "console", log)
         refuse_used_port(settings.host, settings.port, "--port")
         stop_asked = asyncio.Event()
         with _signals(stop_asked, stack, screen):
