@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.payouts.conftest import house
 from tests.support.api import Running, running, settings_for
 from tests.support.postgres import Urls
+
+__all__ = ["api", "house"]
 
 
 @pytest.fixture

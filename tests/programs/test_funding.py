@@ -18,7 +18,6 @@ from guerdon.programs.errors_funding import (
 )
 from guerdon.programs.funding import FundingRequest
 from guerdon.programs.models import Funding
-from tests.payouts.conftest import house  # noqa: F401 - the fixture
 from tests.payouts.house import House, a_wallet
 
 
