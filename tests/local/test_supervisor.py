@@ -54,7 +54,7 @@ async def test_a_service_that_is_killed_is_started_again_and_said_so(tmp_path: P
 
 async def test_a_service_that_fails_at_start_says_what_it_said(tmp_path: Path) -> None:
     supervisor = Supervisor(Heard())
-    with pytest.raises(StartError, match="ended with code 3") as raised:
+    with pytest.raises(StartError, match="thing ended with code 3 before it was ready") as raised:
         await supervisor.start(program(tmp_path, "import sys; print('no such thing'); sys.exit(3)"))
     assert raised.value.said == "no such thing"
     await supervisor.stop()
@@ -63,7 +63,7 @@ async def test_a_service_that_fails_at_start_says_what_it_said(tmp_path: Path) -
 async def test_a_service_that_never_gets_ready_is_told_and_stopped(tmp_path: Path) -> None:
     supervisor = Supervisor(Heard())
     service = program(tmp_path, "import time; print('thinking', flush=True); time.sleep(60)", start_seconds=0.6)
-    with pytest.raises(StartError, match=r"not ready after 0\.6 s"):
+    with pytest.raises(StartError, match=r"thing was not ready after 0\.6 s"):
         await supervisor.start(service)
     pid = service.pid
     assert pid is not None

@@ -97,8 +97,14 @@ class Program:
                 said.result()
                 return
             if died.done():
-                raise StartError(f"it {describe_exit(died.result())}", f"its log is {self.log}", self._last_words())
-            raise StartError(f"it was not ready after {self._start_seconds:g} s", f"its log is {self.log}", self._last_words())
+                raise StartError(
+                    f"{self.name} {describe_exit(died.result())} before it was ready",
+                    f"its log is {self.log}",
+                    self._last_words(),
+                )
+            raise StartError(
+                f"{self.name} was not ready after {self._start_seconds:g} s", f"its log is {self.log}", self._last_words()
+            )
         finally:
             for task in (said, died):
                 task.cancel()

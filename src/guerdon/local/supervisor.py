@@ -88,7 +88,7 @@ class Supervisor:
                     await service.start()
                 except StartError as error:
                     await service.stop()
-                    self._announce(service.name, f"did not start: {error.message}; again in {pause:g} s; {error.remedy}")
+                    self._announce(service.name, f"is still down: {error.message}; again in {pause:g} s; {error.remedy}")
                     continue
                 break
             self._announce(service.name, "runs again")
