@@ -127,6 +127,8 @@ async def test_s3_funds_that_the_treasury_does_not_back_are_not_booked(house: Ho
     treasury = await house.treasury(asset)
     paid = await token.mint(treasury.address, 100)
     await token.seize(treasury.address, a_wallet(), 30)
+    # Both are final: else the deposit may be looked at when only it is.
+    await house.node.mine(3)
     async with house.working():
         deposit, points = await funding.find_deposit(house.funding_deps, program, paid, None)
         await _ask(house, FundingRequest(program, points, deposit))
