@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -120,13 +121,16 @@ class _Count(ProgressColumn):
     """How many of how many."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{int(task.completed):>9,} of {int(task.total or 0):,}")
+        return Text(f"{int(task.completed):>9,} of {int(task.total or 0):,}", no_wrap=True)
+
+
+_BESIDE_THE_BAR: Final = 69
+"""Characters that everything else on a bar's line takes, so that it stays one line."""
 
 
 def _bars(screen: Screen) -> Progress:
-    return Progress(
-        TextColumn("  {task.description:<22}"), BarColumn(40), _Count(), TimeElapsedColumn(), _Rate(), console=screen.console
-    )
+    bar = BarColumn(max(8, min(40, screen.console.width - _BESIDE_THE_BAR)))
+    return Progress(TextColumn("  {task.description:<22}"), bar, _Count(), TimeElapsedColumn(), _Rate(), console=screen.console)
 
 
 def _summarise(screen: Screen, timed: _Timed) -> None:
