@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 async def test_all_is_well_when_nothing_is_killed(house: House, reporter: Reporter) -> None:
     await reporter.report([f"quiet-{number}" for number in range(60)])
     assert await verdict(house, reporter) == []
-    assert len(reporter.acknowledged) == 60
+    assert sum(one.name.startswith("quiet-") for one in reporter.acknowledged) == 60
 
 
 @pytest.mark.parametrize(("victim", "times"), [("web", 3), ("worker", 4), ("chain", 2), ("postgres", 2)])
