@@ -45,11 +45,6 @@ def merged(members: Iterable[Member]) -> list[Payment]:
     return [Payment(recipient, sums[recipient]) for recipient in sorted(sums, key=str.lower)]
 
 
-def without(members: Sequence[Member], recipients: frozenset[str]) -> list[Member]:
-    """The members that are paid to other wallets than these."""
-    return [member for member in members if member.destination not in recipients]
-
-
 def halves(members: Sequence[Member]) -> tuple[list[Member], list[Member]]:
     """The members of a batch in two parts of about as many wallets each; the second is empty if there is but one wallet."""
     recipients = sorted({member.destination for member in members}, key=str.lower)

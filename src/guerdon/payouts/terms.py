@@ -1,4 +1,4 @@
-"""The settings of payouts, with what they mean. Where they come from is `settings.py`'s business."""
+"""The terms of payouts, with what they mean: constants that a test may change, not settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine's settings, with what they mean. Where they come from is `settings.py`'s business."""
+"""The engine's terms, with what they mean: constants but for what an operator sets (`settings.py`)."""
 
 from __future__ import annotations
 
