@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from tests.system import judge
+from tests.prove import judge
+from tests.prove.reporter import Reporter
 from tests.system.house import House
-from tests.system.reporter import Reporter
 
 
 @pytest.fixture(scope="session")
@@ -60,4 +60,4 @@ async def settled(house: House, *, seconds: float = 150) -> None:
 async def verdict(house: House, reporter: Reporter) -> list[str]:
     """What the judge says once all is settled."""
     await settled(house)
-    return await judge.judge(house.superuser_dsn, house.rpc, reporter.acknowledged, sent=reporter.sent)
+    return await judge.judge(house.superuser_dsn, house.rpc, reporter.told)

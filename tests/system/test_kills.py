@@ -9,9 +9,9 @@ import random
 
 import pytest
 
+from tests.prove.reporter import Reporter
 from tests.system.conftest import settled, verdict
 from tests.system.house import House
-from tests.system.reporter import Reporter
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ async def test_a_clean_stop_and_start_goes_on_too(house: House, reporter: Report
     assert await verdict(house, reporter) == []
 
 
-async def test_a_second_up_on_the_same_data_is_refused_with_a_remedy(house: House) -> None:
+async def test_s27_a_second_up_on_the_same_data_is_refused_with_a_remedy(house: House) -> None:
     await settled(house)
     second = House(house.data_dir)
     second.output = house.data_dir.parent / "second.out"
@@ -77,7 +77,7 @@ async def test_a_second_up_on_the_same_data_is_refused_with_a_remedy(house: Hous
 
 
 def house_genesis(house: House) -> str:
-    from tests.system.judge import Chain
+    from tests.prove.judge import Chain
 
     genesis: str = Chain(house.rpc).call("eth_getBlockByNumber", "0x0", False)["hash"]
     return genesis

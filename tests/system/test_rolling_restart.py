@@ -11,10 +11,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from tests.prove.reporter import Reporter
 from tests.support.services import free_port
 from tests.system.conftest import verdict
 from tests.system.house import GUERDON, House
-from tests.system.reporter import Reporter
 
 pytestmark = pytest.mark.slow
 
