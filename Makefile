@@ -11,6 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# Many processes are started, and each would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,7 +56,15 @@ openapi: setup ## print the OpenAPI document without starting anything
 
 .PHONY: test
 test: setup ## run the tests, a short form of every proof among them (ARGS="tests/kit -x")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
+
+.PHONY: bench
+bench: setup ## measure speed and growth on this machine (ARGS="--only singles --quick")
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: prove
+prove: setup ## break it on purpose and judge what that cost (ARGS="--runs 20 --report FILE", "--list", "--help")
+	@$(BIN)/python -m tests.prove $(ARGS)
 
 .PHONY: check
 check: setup ## every static check: lint, types, import contracts, dependencies, artifacts, query scope
@@ -80,7 +91,7 @@ lock: ## resolve the dependencies anew (ARGS="--upgrade" or "--upgrade-package N
 		--extra dev $(ARGS) pyproject.toml -o requirements.lock
 
 .PHONY: docs
-docs: setup ## write the pages that are made from the code (docs/errors.md, docs/settings.md)
+docs: setup ## write the pages that are made from the code (docs/errors.md, docs/settings.md, docs/rules.md)
 	@$(BIN)/python tools/generated_docs.py
 
 .PHONY: contracts

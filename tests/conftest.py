@@ -19,7 +19,9 @@ from guerdon.kit.database import Database
 from tests.support import postgres
 from tests.support.services import free_port, missing
 
-REDIS_URL = os.environ.get("GUERDON_TEST_REDIS", "redis://127.0.0.1:6379/15")
+# Tests run in several processes at once (pytest-xdist: gw0, gw1 and so on), each on a Redis database of its own.
+PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+REDIS_URL = os.environ.get("GUERDON_TEST_REDIS", f"redis://127.0.0.1:6379/{15 - PROCESS}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -59,7 +59,9 @@ def main() -> int:
         return 0
 
     print("setup: installing the locked dependencies", flush=True)
-    synced = run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, LOCK, INSTALLER_LOCK)
+    # Compiled once, here: tests, demo and `guerdon up` start many processes.
+    sync = ("sync", "--quiet", "--require-hashes", "--compile-bytecode")
+    synced = run(uv, "pip", *sync, "--python", python, LOCK, INSTALLER_LOCK)
     if not synced:
         print("setup: trying again with pip", flush=True)
         if not have_pip(python) or not run(*pip, "-r", LOCK):

@@ -8,6 +8,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import rules as rule_table  # noqa: E402 - after the path is set
+
+
+def _import_all() -> None:
+    """Import what declares something; modules with side effects (Alembic's scripts, commands) declare nothing."""
+    import guerdon  # noqa: PLC0415
+
+    for module in pkgutil.walk_packages(guerdon.__path__, "guerdon."):
+        if not module.name.startswith(("guerdon.migrations", "guerdon.cli")) and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
 
 _ERRORS = """\
 # Errors
@@ -24,13 +37,9 @@ This page is written by `make docs` from the classes in the code.
 
 def errors() -> str:
     """docs/errors.md: every error class."""
-    import guerdon  # noqa: PLC0415 - the modules that declare errors are found through it
+    _import_all()
     from guerdon.kit.errors import registered_errors  # noqa: PLC0415
 
-    for module in pkgutil.walk_packages(guerdon.__path__, "guerdon."):
-        # Modules with side effects (Alembic's scripts, commands) declare no errors.
-        if not module.name.startswith(("guerdon.migrations", "guerdon.cli")) and not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
     rows: list[str] = []
     for error in registered_errors():
         if error.__module__.startswith("guerdon."):
@@ -70,7 +79,49 @@ def settings() -> str:
     return _SETTINGS + "".join(rows)
 
 
-PAGES = {"errors.md": errors, "settings.md": settings}
+_METRICS = """\
+# Metrics
+
+What `/metrics` of web and worker tell (Prometheus). Gauges of what is in the database are the same in every process; counters and
+histograms are the process's own. A histogram has `_bucket`, `_sum` and `_count`. Those that the Python process itself has
+(`process_resident_memory_bytes`, `python_gc_…`) come on top. Rules to begin with are in
+[prometheus-alerts.yml](prometheus-alerts.yml).
+
+This page is written by `make docs` from the code.
+
+| metric | kind | labels | what it is |
+|---|---|---|---|
+"""
+
+
+def metrics() -> str:
+    """docs/metrics.md: every metric."""
+    _import_all()
+    from guerdon.kit.metrics import described  # noqa: PLC0415
+
+    rows: list[str] = []
+    for one in described():
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        rows.append(f"| `{one.name}` | {one.kind} | {labels} | {one.help_text.rstrip('.')} |\n")
+    return _METRICS + "".join(rows)
+
+
+def rules() -> str:
+    """docs/rules.md: every rule with its tests."""
+    return rule_table.page(_rules(), rule_table.find_tests(ROOT))
+
+
+def rules_without_tests() -> list[str]:
+    """What `rules.md` can't say: rules that no test keeps, tests and numbers that are not there."""
+    mentioned = rule_table.mentioned_in(ROOT / "src")
+    return list(rule_table.findings(_rules(), rule_table.find_tests(ROOT), mentioned))
+
+
+def _rules() -> rule_table.Rules:
+    return rule_table.read_rules((ROOT / "tools" / "rules.toml").read_text(encoding="utf-8"))
+
+
+PAGES = {"errors.md": errors, "settings.md": settings, "metrics.md": metrics, "rules.md": rules}
 
 
 def main() -> int:
@@ -84,7 +135,10 @@ def main() -> int:
         elif not target.exists() or target.read_text(encoding="utf-8") != text:
             print(f"docs/{name} is out of date: run `make docs`")
             stale = True
-    return 1 if stale else 0
+    problems = rules_without_tests()
+    for problem in problems:
+        print(problem)
+    return 1 if stale or problems else 0
 
 
 if __name__ == "__main__":

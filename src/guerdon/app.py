@@ -28,22 +28,29 @@ from guerdon.activity import openapi as events_openapi
 from guerdon.activity import routes as events
 from guerdon.activity import routes_admin as events_admin
 from guerdon.activity import routes_reversals as reversals
+from guerdon.activity.counts import counted
 from guerdon.activity.events_api import open_events_api
+from guerdon.earning import jobs as limits
 from guerdon.earning import routes as earning
 from guerdon.kit.clock import Clock, SystemClock
-from guerdon.kit.database import Database, PlatformSession
+from guerdon.kit.database import Database
+from guerdon.kit.direct_http import Direct
 from guerdon.kit.ids import uuid7
 from guerdon.kit.metrics import Gauges, serve_metrics
 from guerdon.kit.openapi import document
+from guerdon.kit.presence import Counts, Presence
 from guerdon.kit.ratelimit import RateLimiter
 from guerdon.kit.secrets import KeyRing, key_ring
 from guerdon.kit.serving import Draining
 from guerdon.kit.web import BodyLimit, RequestLog, render_errors
 from guerdon.kit.worker import Handler, Worker
+from guerdon.notices import jobs as outbox_jobs
 from guerdon.notices import routes as notices
 from guerdon.payouts import jobs as payouts
 from guerdon.payouts import routes as payout_routes
 from guerdon.payouts.deps import PayoutDeps
+from guerdon.payouts.recalling import PayoutRecall
+from guerdon.payouts.terms import PayoutTerms
 from guerdon.programs import funding
 from guerdon.programs import routes as programs
 from guerdon.programs import routes_admin_keys as admin_keys
@@ -51,6 +58,7 @@ from guerdon.programs import routes_platform as platform_routes
 from guerdon.programs import routes_setup as setup_routes
 from guerdon.programs.funding import FundingDeps
 from guerdon.settings import Settings
+from guerdon.status.gauges import ask_gauges
 from guerdon.txmanager.connections import ChainClients
 from guerdon.txmanager.engines import Engines
 from guerdon.txmanager.metrics import gauges as transaction_gauges
@@ -92,16 +100,14 @@ class Runtime:
     gauges: Gauges
     chain: ChainClients
     """`await runtime.chain("local")` is the client of a network, opened once and its genesis checked."""
-    deployment_id: UUID
-    """The settings', else the database's (SAFETY S21)."""
 
     def payout_deps(self) -> PayoutDeps:
         """What the steps of payouts take."""
-        return PayoutDeps(self.database, self.chain, self.clock)
+        return PayoutDeps(self.database, self.chain, terms=PayoutTerms(batch_size=self.settings.payout_batch_size))
 
     def funding_deps(self) -> FundingDeps:
         """What funding takes."""
-        return FundingDeps(self.database, self.chain, self.clock)
+        return FundingDeps(self.database, self.chain)
 
 
 @asynccontextmanager
@@ -124,30 +130,36 @@ async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> Asy
     limiter = RateLimiter(None if settings.redis_url is None else settings.redis_url.get_secret_value())
     gauges = Gauges()
     chains = ChainClients(settings, database)
-    operations.ask_gauges(gauges, database)
+    ask_gauges(gauges, database)
     gauges.ask(transaction_gauges(database))
     try:
         await operations.wait_for_schema(database)
         async with database.platform() as session:
-            deployment_id = await deployment_of(session, settings)
+            # Named by the first that starts; whether it is the settings' own is asked before anything is sent (SAFETY S21).
+            await insert_deployment(session, settings.deployment_id or uuid7())
             wallets = await open_wallets(session, ring, present.now())
-        yield Runtime(settings, present, database, ring, wallets, limiter, gauges, chains, deployment_id)
+        yield Runtime(settings, present, database, ring, wallets, limiter, gauges, chains)
     finally:
         await chains.close()
         await limiter.close()
         await database.close()
 
 
-async def deployment_of(session: PlatformSession, settings: Settings) -> UUID:
-    """The deployment's id: the settings' where they have one, else the database's, which is named now if it has none.
+async def sending_deployment(runtime: Runtime) -> UUID:
+    """The installation that this process sends transactions for. Raises `StartupError` where the settings do not name it.
 
-    That both agree is checked by the engines before they send anything (SAFETY S21).
+    The database's own name would do for a copy of it as well, and two that send from one key pay twice (SAFETY S21).
     """
-    await insert_deployment(session, settings.deployment_id or uuid7())
-    known = await deployment(session)
-    if settings.deployment_id is not None or known is None:
-        return settings.deployment_id or uuid7()
-    return known.id
+    if runtime.settings.deployment_id is not None:
+        return runtime.settings.deployment_id
+    async with runtime.database.platform() as session:
+        known = await deployment(session)
+    message = "nothing is sent to a chain, for the settings do not name this installation"
+    raise StartupError(
+        message,
+        f"if this database is no copy, and its original if it is one is stopped for good, set GUERDON_DEPLOYMENT_ID="
+        f"{'' if known is None else known.id}",
+    )
 
 
 def routers(role: WebRole) -> list[APIRouter]:
@@ -221,26 +233,31 @@ class Application:
         self._api.state.draining = draining or Draining()
         self._behind: ASGIApp = RequestLog(BodyLimit(self._api, settings.max_body_bytes))
         self._front = self._behind
+        self.direct: dict[bytes, Direct] = {}
+        """What the server answers straight from the connection, once the application runs."""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Runtime]:
         """Open the runtime, answer requests, close it."""
         async with open_runtime(self._settings, clock=self._clock) as runtime:
             self._api.state.runtime = runtime
-            if self._role is WebRole.ADMIN:
-                yield runtime
-                return
-            async with open_events_api(
-                self._settings,
-                database=runtime.database,
-                secrets=runtime.secrets,
-                wallets=runtime.wallets,
-                limiter=runtime.limiter,
-                clock=runtime.clock,
-            ) as opened:
-                self._api.state.events = opened
-                self._front = opened.front(self._behind)
-                yield runtime
+            role = "web" if self._role is WebRole.ALL else f"web {self._role}"
+            async with present(runtime, role, self._settings.port, counted):
+                if self._role is WebRole.ADMIN:
+                    yield runtime
+                    return
+                async with open_events_api(
+                    self._settings,
+                    database=runtime.database,
+                    secrets=runtime.secrets,
+                    wallets=runtime.wallets,
+                    limiter=runtime.limiter,
+                    clock=runtime.clock,
+                    recall=PayoutRecall(),
+                ) as opened:
+                    self._api.state.events = opened
+                    self._front = opened.front(self._behind)
+                    yield runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's lifespan protocol."""
@@ -271,29 +288,58 @@ def create_app(settings: Settings, *, role: WebRole = WebRole.ALL, draining: Dra
     return Application(settings, role, draining=draining)
 
 
-async def run_worker(runtime: Runtime, stop: asyncio.Event) -> None:
-    """Do the work of every domain and run the engines until `stop` is set; then finish what runs, and return."""
-    settings = runtime.settings
-    payout_deps, funding_deps = runtime.payout_deps(), runtime.funding_deps()
+@asynccontextmanager
+async def present(runtime: Runtime, role: str, port: int | None, counts: Counts = dict) -> AsyncGenerator[None]:
+    """Have this process seen by `guerdon status` inside the block; `port` is where its `/metrics` is."""
+    address = None if port is None else f"http://{runtime.settings.host}:{port}"
+    presence = Presence(runtime.database, role, __version__, address=address, counts=counts)
+    stop = asyncio.Event()
+    seen = asyncio.create_task(presence.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await seen
+
+
+def work_handlers(payout_deps: PayoutDeps, funding_deps: FundingDeps, settings: Settings) -> dict[str, Handler]:
+    """What a worker does, by the kind of work."""
+    database = payout_deps.database
 
     async def advance_fundings(_: UUID) -> timedelta | None:
         return await funding.advance(funding_deps)
 
-    handlers: dict[str, Handler] = {**payouts.handlers(payout_deps), funding.WORK: advance_fundings}
+    return {
+        **payouts.handlers(payout_deps),
+        **limits.handlers(database),
+        **outbox_jobs.handlers(database, settings.outbox_days),
+        funding.WORK: advance_fundings,
+    }
+
+
+async def run_worker(runtime: Runtime, stop: asyncio.Event) -> None:
+    """Do the work of every domain and run the engines until `stop` is set; then finish what runs, and return.
+
+    Raises `StartupError` where the settings do not name the installation.
+    """
+    settings = runtime.settings
+    payout_deps = runtime.payout_deps()
     await payouts.schedule(payout_deps)
+    await limits.schedule(runtime.database)
+    await outbox_jobs.schedule(runtime.database)
     worker = Worker(
         runtime.database,
-        handlers,
+        work_handlers(payout_deps, runtime.funding_deps(), settings),
         concurrency=settings.worker_concurrency,
         drain_seconds=settings.shutdown_seconds,
     )
     terms = EngineTerms(max_in_flight=settings.max_in_flight)
-    engines = Engines(runtime.database, runtime.chain, runtime.secrets, runtime.deployment_id, terms)
+    engines = Engines(runtime.database, runtime.chain, runtime.secrets, await sending_deployment(runtime), terms)
     server = None
     if settings.metrics_port is not None:
         server = await serve_metrics(settings.host, settings.metrics_port, runtime.gauges)
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with present(runtime, "worker", settings.metrics_port), asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stop))
             tasks.create_task(engines.run(stop))
     finally:

@@ -1,6 +1,6 @@
-"""What keeps an installation observable: liveness, readiness, metrics, gauges over all tenants, and whether the schema is ours.
+"""What keeps an installation observable: liveness, readiness, metrics, and whether the schema is ours.
 
-What is served and run is wired in `app.py`.
+What is served and run is wired in `app.py`; the gauges are in `status/gauges.py` and `txmanager/metrics.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
 
 from guerdon.kit import metrics
-from guerdon.kit.database import Database, ScopedSession, sqlstate
+from guerdon.kit.database import Database, sqlstate
 from guerdon.kit.errors import DatabaseUnavailableError, GuerdonError
 from guerdon.kit.metrics import Gauges
 from guerdon.migrations.run import wanted_revision
@@ -28,18 +28,6 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 2.0
 
 _REVISION = text("select version_num from alembic_version")
-_GAUGES = text("select gauge, label, items, oldest_seconds from guerdon_gauges_v1()")
-
-_HELP = {
-    "deliveries": "payouts that are not final",
-    "intents": "chain transactions that are not final",
-    "batches": "batches of payouts that are open or not yet paid",
-    "fundings": "fundings that are not booked yet",
-    "work": "work that is due",
-    "alerts": "open alerts",
-    "keys_paused": "signing keys that are paused",
-}
-_LABEL = {"work": "kind", "alerts": "severity", "keys_paused": "network"}
 
 
 class SchemaError(GuerdonError, status=503, code="SCHEMA_OUT_OF_STEP", title="Service unavailable"):
@@ -97,31 +85,6 @@ async def wait_for_schema(database: Database, seconds: float = _WAIT_SECONDS) ->
         log.info("startup.waiting", reason=problem.code)
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def ask_gauges(gauges: Gauges, database: Database) -> None:
-    """Have the gauges over all tenants asked for at each scrape: how many of what wait, and for how long (SAFETY S2, S23)."""
-
-    async def ask(target: Gauges) -> None:
-        async with database.platform() as session:
-            rows = await _gauge_rows(session)
-        for name, help_text in _HELP.items():
-            label = (_LABEL.get(name, "state"),)
-            own = [row for row in rows if row[0] == name]
-            target.set(f"guerdon_{name}", f"How many: {help_text}.", [((row[1],), row[2]) for row in own], label)
-            target.set(
-                f"guerdon_{name}_oldest_seconds",
-                f"Age of the oldest: {help_text}.",
-                [((row[1],), max(row[3] or 0.0, 0.0)) for row in own],
-                label,
-            )
-
-    gauges.ask(ask)
-
-
-async def _gauge_rows(session: ScopedSession) -> list[tuple[str, str, int, float | None]]:
-    rows = await session.execute(_GAUGES)
-    return [(str(name), str(label), int(items), oldest) for name, label, items, oldest in rows]
 
 
 @router.get("/live", summary="Is the process alive?")

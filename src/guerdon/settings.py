@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     environment: Environment = Field(Environment.DEVELOPMENT, description="`development` or `production`.")
     deployment_id: UUID | None = Field(
         None,
-        description="Names this installation. If set, it has to be the one in the database before anything is sent to a chain.",
+        description="Names this installation: nothing is sent to a chain unless the database has the same (`guerdon doctor`).",
     )
 
     # ---- web ----
@@ -106,9 +106,18 @@ class Settings(BaseSettings):
     database_hot_pool_size: int = Field(4, ge=1, le=100, description="Connections for event intake and the worker, a process.")
 
     # ---- work ----
+    outbox_days: int = Field(
+        7, ge=1, le=3_650, description="For how many days the outbox keeps what happened, and alerts that were closed."
+    )
     worker_concurrency: int = Field(4, ge=1, le=64, description="Handlers that run at once in a worker.")
     max_in_flight: int = Field(
         16, ge=1, le=1_000, description="Transactions of one key that wait for a block at a time: what the node's pool keeps."
+    )
+    payout_batch_size: int = Field(
+        200,
+        ge=1,
+        le=500,
+        description="Payouts that a chain transaction takes: beyond 200 gas a recipient hardly falls, and a block has its limit.",
     )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Where a worker serves `/metrics`; the web serves it on its own port."

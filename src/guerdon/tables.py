@@ -3,14 +3,14 @@
 from guerdon.accounts import models as accounts
 from guerdon.activity import models as activity
 from guerdon.earning import models as earning
-from guerdon.kit import idempotency, jobs, outbox
+from guerdon.kit import idempotency, jobs, outbox, presence
 from guerdon.kit.models import Base, Scope
 from guerdon.ledger import models as ledger
 from guerdon.payouts import models as payouts
 from guerdon.programs import models as programs
 from guerdon.txmanager import models as txmanager
 
-DECLARED_IN = (accounts, activity, earning, idempotency, jobs, ledger, outbox, payouts, programs, txmanager)
+DECLARED_IN = (accounts, activity, earning, idempotency, jobs, ledger, outbox, payouts, presence, programs, txmanager)
 """The modules that declare tables."""
 METADATA = Base.metadata
 MAPPERS = Base.registry.mappers

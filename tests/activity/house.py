@@ -26,15 +26,18 @@ from guerdon.ledger import service as ledger
 from guerdon.ledger.models import PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.ledger.verify import verify_program
+from guerdon.payouts.recalling import PayoutRecall
 from guerdon.programs.models import Program, ProgramDomain
 from guerdon.programs.security_keys import add_security_key
 from guerdon.programs.service import configuration_changed
 from guerdon.settings import Settings
 from tests.support.books import NOW, an_asset
+from tests.support.http import served
 
 RING = KeyRing(MasterKey(b"r" * 32))
 WALLETS = BuiltInWallets(b"w" * 32)
 ORIGIN = "https://shop.example.com"
+PEER = "198.51.100.7"
 MANUAL = "/loyalteez-api/manual-event"
 BULK = "/loyalteez-api/bulk-events"
 
@@ -183,11 +186,11 @@ async def a_process(
             wallets=WALLETS,
             limiter=limiter,
             clock=clock or SystemClock(),
+            recall=PayoutRecall(),
             booking_time=shift or Shift(),
         ) as api,
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(api.front(nothing_here), client=("198.51.100.7", 1)), base_url="https://events.example"
-        ) as client,
+        served(api.front(nothing_here), dict([api.intake.direct]), peer=PEER) as address,
+        httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=None)) as client,
     ):
         yield api, client
     await limiter.close()

@@ -64,11 +64,12 @@ def test_a_batch_shares_nothing_with_what_flies_and_overtakes_nothing_that_it_de
 def test_a_report_is_held_back_only_by_what_it_shares_something_with(
     waiting: list[Submission], in_flight: set[str | bytes], arriving: list[Submission]
 ) -> None:
-    queue = _Queue(uuid7(), deque((report, ignore) for report in waiting), lanes=in_flight)
-    while queue.take()[0]:
+    queue = _Queue(uuid7(), lanes=in_flight)
+    queue.singles.waiting.extend((report, ignore) for report in waiting)
+    while queue.take()[1]:
         pass
     assert queue.stuck is not None
-    stuck = [report for report, _ in queue.singles]
+    stuck = [report for report, _ in queue.singles.waiting]
     for report in arriving:
         held_back = queue.must_wait(report)
         assert held_back == (
@@ -78,18 +79,70 @@ def test_a_report_is_held_back_only_by_what_it_shares_something_with(
             stuck.append(report)
 
 
+def depart(queue: _Queue) -> tuple[str, int]:
+    """Let the next batch fly; its line and size."""
+    line, batch = queue.take()
+    line.flying += len(batch)
+    line.flights += bool(batch)
+    return "bulk" if line is queue.bulk else "singles", len(batch)
+
+
+def land(queue: _Queue, line: str, size: int) -> None:
+    landed = queue.bulk if line == "bulk" else queue.singles
+    landed.flying -= size
+    landed.flights -= 1
+
+
+def arrive(queue: _Queue, number: int, *, bulk: bool = False) -> None:
+    waiting = (queue.bulk if bulk else queue.singles).waiting
+    waiting.extend((a_report(uuid7().hex), ignore) for _ in range(number))
+
+
 def test_while_single_reports_fly_the_other_flight_is_for_bulk_and_the_other_way_round() -> None:
     queue = _Queue(uuid7())
-    queue.singles.extend((a_report(f"s{n}"), ignore) for n in range(200))
-    queue.bulk.extend((a_report(f"b{n}"), ignore) for n in range(1_500))
-    first, is_bulk = queue.take()
-    assert (len(first), is_bulk) == (128, False)
-    queue.flights = 1
-    second, is_bulk = queue.take()
-    assert (len(second), is_bulk) == (1_000, True)
+    arrive(queue, 600)
+    arrive(queue, 4_000, bulk=True)
+    assert depart(queue) == ("singles", 128)
+    assert depart(queue) == ("bulk", 1_000)
+    land(queue, "singles", 128)
     # One bulk flight is left: the next goes to those who wait one by one.
-    queue.bulk_flights = 1
-    third, is_bulk = queue.take()
-    assert (len(third), is_bulk) == (72, False)
-    fourth, is_bulk = queue.take()
-    assert (len(fourth), is_bulk) == (500, True)
+    assert depart(queue) == ("singles", 128)
+    land(queue, "bulk", 1_000)
+    assert depart(queue) == ("bulk", 1_000)
+
+
+def test_what_comes_first_flies_at_once_and_alone() -> None:
+    queue = _Queue(uuid7())
+    arrive(queue, 1)
+    assert depart(queue) == ("singles", 1)
+
+
+def test_two_flights_share_what_there_is() -> None:
+    queue = _Queue(uuid7())
+    arrive(queue, 64)
+    assert depart(queue) == ("singles", 32)
+    assert depart(queue) == ("singles", 32)
+
+
+def test_a_second_flight_waits_until_it_is_as_large_as_the_first() -> None:
+    queue = _Queue(uuid7())
+    arrive(queue, 20)
+    assert depart(queue) == ("singles", 16)
+    assert not queue.may_fly
+    assert depart(queue) == ("singles", 0)
+    arrive(queue, 12)
+    assert queue.may_fly
+    assert depart(queue) == ("singles", 16)
+
+
+def test_when_a_flight_lands_and_none_is_in_the_air_nothing_waits_for_more() -> None:
+    queue = _Queue(uuid7())
+    arrive(queue, 40)
+    assert depart(queue) == ("singles", 20)
+    arrive(queue, 3)
+    assert depart(queue) == ("singles", 22)
+    arrive(queue, 2)
+    land(queue, "singles", 20)
+    assert not queue.may_fly
+    land(queue, "singles", 22)
+    assert depart(queue) == ("singles", 3)

@@ -270,7 +270,7 @@ async def test_a_flood_of_one_person_does_not_hold_up_the_others(database: Datab
     async with a_house(database) as house:
         flood = [asyncio.create_task(house.send(an_event("same", metadata={"n": n}))) for n in range(400)]
         await asyncio.sleep(0.01)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             answers = await asyncio.gather(*(house.send(an_event(f"p{n}")) for n in range(50)))
         assert codes(answers) == ["booked"] * 50
         assert codes(await asyncio.gather(*flood)).count("booked") == 1

@@ -12,7 +12,7 @@ from guerdon.activity.errors import EventNotFoundError, ReplayedSignatureError, 
 from guerdon.activity.models import Event, EventKey, Reversal
 from guerdon.activity.reversals import ReversalRequest, reverse_event
 from guerdon.earning.models import Accrual
-from guerdon.kit.database import Database, ProgramSession, run_in_program
+from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
 from guerdon.kit.errors import ConflictError, IdempotencyConflictError
 from guerdon.kit.ids import uuid7
 from guerdon.ledger import repository as ledger_repository
@@ -20,6 +20,7 @@ from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivery, PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.ledger.verify import verify_program
+from guerdon.payouts.recalling import PayoutRecall
 from guerdon.programs.models import ReversalPolicy
 from tests.support.books import NOW, a_program, an_asset
 
@@ -80,10 +81,11 @@ def request(event_id: UUID, points: int | None = None, *, key: bytes = b"", body
 async def reverse(
     database: Database, program: UUID, wanted: ReversalRequest, policy: ReversalPolicy = ReversalPolicy.WITHIN_BALANCE
 ) -> Reversal | None:
-    async def work(session: ProgramSession) -> Reversal | None:
-        return (await reverse_event(session, program, policy, wanted, NOW))[0]
+    async def work(session: PlatformSession) -> Reversal | None:
+        async with program_scope(session, program):
+            return (await reverse_event(session, program, policy, wanted, PayoutRecall()))[0]
 
-    return await run_in_program(database, program, work)
+    return await run_in_platform(database, work)
 
 
 async def balance(database: Database, program: UUID, asset: UUID) -> tuple[int, int, int]:

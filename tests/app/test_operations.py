@@ -146,9 +146,9 @@ async def test_s2_gauges_over_all_tenants_are_counts_and_ages_alone(api: Running
     from sqlalchemy import text
 
     async with api.runtime.database.platform() as session:
-        rows = await session.execute(text("select * from guerdon_gauges_v1()"))
+        rows = await session.execute(text("select * from guerdon_gauges_v2()"))
         assert list(rows.keys()) == ["gauge", "label", "items", "oldest_seconds"]
-        rights = await session.scalar(text("select has_function_privilege('public', 'guerdon_gauges_v1()', 'execute')"))
+        rights = await session.scalar(text("select has_function_privilege('public', 'guerdon_gauges_v2()', 'execute')"))
     assert rights is False
 
 

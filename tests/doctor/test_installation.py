@@ -56,6 +56,16 @@ async def test_s6_a_secret_key_that_is_gone_or_another_is_told(database: Databas
     assert found(await doctor.look(settings, database)) == {}
 
 
+async def test_s21_settings_that_do_not_name_the_installation_are_told_its_name(
+    database: Database, settings: Settings, wallets: str
+) -> None:
+    async with database.platform() as session:
+        known = await deployment(session)
+    assert known is not None
+    (told,) = [one for one in await doctor.look(settings, database) if one.check == "deployment"]
+    assert (told.verdict, f"GUERDON_DEPLOYMENT_ID={known.id}" in (told.remedy or "")) == (Verdict.NOTE, True)
+
+
 async def test_s21_another_deployment_than_the_settings_say_is_told(database: Database, settings: Settings, wallets: str) -> None:
     async with database.platform() as session:
         known = await deployment(session)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,7 +46,7 @@ def refusal(
 
 
 def order(cents: object) -> Report:
-    return replace(REPORT, event_type="place_order", metadata={"amount_cents": cents})
+    return msgspec.structs.replace(REPORT, event_type="place_order", metadata={"amount_cents": cents})
 
 
 def test_a_fixed_reward_is_earned_with_its_reason() -> None:
@@ -80,8 +81,8 @@ def test_an_amount_beyond_what_the_books_can_hold_is_refused() -> None:
 @pytest.mark.parametrize("trust", [Trust.BROWSER, Trust.MEMBER])
 def test_s8_what_anyone_can_send_earns_only_under_rules_open_to_browsers(trust: Trust) -> None:
     closed = replace(RULE, open_to_browsers=False)
-    assert refusal(replace(REPORT, trust=trust), closed).code == "NOT_OPEN_TO_BROWSERS"
-    assert earned(replace(REPORT, trust=trust), RULE) == 10
+    assert refusal(msgspec.structs.replace(REPORT, trust=trust), closed).code == "NOT_OPEN_TO_BROWSERS"
+    assert earned(msgspec.structs.replace(REPORT, trust=trust), RULE) == 10
     assert earned(REPORT, closed) == 10
 
 
@@ -103,12 +104,12 @@ def test_refusals_have_a_stable_code(rule: RuleTerms | None, program: ProgramTer
 @pytest.mark.parametrize(("channel", "allowed"), [("#support", True), ("support", True), ("Support", True), ("general", False)])
 def test_a_channel_is_known_with_and_without_its_hash(channel: str, allowed: bool) -> None:
     rule = replace(RULE, channels=frozenset({"#support"}))
-    outcome = decide(replace(REPORT, channel=channel), rule, PROGRAM, rich(), NOW)
+    outcome = decide(msgspec.structs.replace(REPORT, channel=channel), rule, PROGRAM, rich(), NOW)
     assert isinstance(outcome, Earned) is allowed
 
 
 def test_a_rule_that_needs_an_email_refuses_a_report_without_one() -> None:
-    assert refusal(replace(REPORT, has_email=False), replace(RULE, requires_email=True)).code == "EMAIL_REQUIRED"
+    assert refusal(msgspec.structs.replace(REPORT, has_email=False), replace(RULE, requires_email=True)).code == "EMAIL_REQUIRED"
 
 
 @pytest.mark.parametrize(
@@ -116,15 +117,15 @@ def test_a_rule_that_needs_an_email_refuses_a_report_without_one() -> None:
 )
 def test_a_repeat_within_a_minute_without_a_key_is_a_duplicate(seconds: int, keyed: bool, duplicate: bool) -> None:
     state = rich(claims={(ANN, "form_submit"): Claims(1, NOW - timedelta(seconds=seconds))})
-    outcome = decide(replace(REPORT, keyed=keyed), RULE, PROGRAM, state, NOW)
+    outcome = decide(msgspec.structs.replace(REPORT, keyed=keyed), RULE, PROGRAM, state, NOW)
     assert (isinstance(outcome, Refused) and outcome.code == "DUPLICATE_EVENT") is duplicate
 
 
 def test_a_cooldown_says_when_it_ends() -> None:
     state = rich(claims={(ANN, "form_submit"): Claims(1, NOW - timedelta(hours=23, minutes=59))})
-    outcome = refusal(replace(REPORT, keyed=True), replace(RULE, cooldown_hours=24), state=state)
+    outcome = refusal(msgspec.structs.replace(REPORT, keyed=True), replace(RULE, cooldown_hours=24), state=state)
     assert (outcome.status, outcome.code, outcome.retry_after_s) == (429, "COOLDOWN_ACTIVE", 60)
-    assert earned(replace(REPORT, keyed=True), replace(RULE, cooldown_hours=23), state=state) == 10
+    assert earned(msgspec.structs.replace(REPORT, keyed=True), replace(RULE, cooldown_hours=23), state=state) == 10
 
 
 def test_a_user_claims_as_often_as_the_rule_allows() -> None:
@@ -132,13 +133,18 @@ def test_a_user_claims_as_often_as_the_rule_allows() -> None:
     long_ago = NOW - timedelta(days=400)
     assert earned(REPORT, rule, state=rich(claims={(ANN, "form_submit"): Claims(1, long_ago)})) == 10
     assert refusal(REPORT, rule, state=rich(claims={(ANN, "form_submit"): Claims(2, long_ago)})).code == "CLAIM_LIMIT_REACHED"
-    assert earned(replace(REPORT, account_id=BOB), rule, state=rich(claims={(ANN, "form_submit"): Claims(2, long_ago)})) == 10
+    assert (
+        earned(
+            msgspec.structs.replace(REPORT, account_id=BOB), rule, state=rich(claims={(ANN, "form_submit"): Claims(2, long_ago)})
+        )
+        == 10
+    )
 
 
 @pytest.mark.parametrize("field", ["daily_cap_account", "daily_cap_ip", "daily_cap_program"])
 def test_a_daily_cap_of_a_rule_is_reached_and_starts_anew_at_midnight(field: str) -> None:
     rule = replace(RULE, **{field: 25})
-    report = replace(REPORT, trust=Trust.BROWSER, client_address="203.0.113.9", keyed=True)
+    report = msgspec.structs.replace(REPORT, trust=Trust.BROWSER, client_address="203.0.113.9", keyed=True)
     state = rich()
     for _ in range(2):
         outcome = decide(report, rule, PROGRAM, state, NOW)
@@ -152,18 +158,18 @@ def test_a_daily_cap_of_a_rule_is_reached_and_starts_anew_at_midnight(field: str
 @pytest.mark.parametrize("field", ["browser_cap_account", "browser_cap_ip", "browser_cap_program"])
 def test_s8_a_programs_caps_for_browsers_count_over_all_its_rules_and_not_for_servers(field: str) -> None:
     program = replace(PROGRAM, **{field: 15})
-    browser = replace(REPORT, trust=Trust.BROWSER, client_address="203.0.113.9", keyed=True)
+    browser = msgspec.structs.replace(REPORT, trust=Trust.BROWSER, client_address="203.0.113.9", keyed=True)
     other = replace(RULE, event_type="newsletter_subscribe")
     state = rich()
     first = decide(browser, RULE, program, state, NOW)
     assert isinstance(first, Earned)
     record(state, browser, RULE, first, NOW)
     assert refusal(browser, other, program, state).code == "DAILY_CAP_REACHED"
-    assert earned(replace(REPORT, keyed=True), other, program, state) == 10
+    assert earned(msgspec.structs.replace(REPORT, keyed=True), other, program, state) == 10
 
 
 def test_a_refusal_by_a_cap_does_not_tell_whose_address_or_account_it_is() -> None:
-    report = replace(REPORT, trust=Trust.BROWSER, client_address="203.0.113.9")
+    report = msgspec.structs.replace(REPORT, trust=Trust.BROWSER, client_address="203.0.113.9")
     refused = refusal(report, replace(RULE, daily_cap_ip=5, daily_cap_account=5))
     assert "203.0.113.9" not in repr(refused)
     assert str(ANN) not in repr(refused)
@@ -172,7 +178,7 @@ def test_a_refusal_by_a_cap_does_not_tell_whose_address_or_account_it_is() -> No
 def test_s13_an_open_debt_is_repaid_first() -> None:
     state = rich(debts={(ANN, ASSET): 14})
     for repaid, left in ((10, 4), (4, 0), (0, 0)):
-        outcome = decide(replace(REPORT, keyed=True), RULE, PROGRAM, state, NOW)
+        outcome = decide(msgspec.structs.replace(REPORT, keyed=True), RULE, PROGRAM, state, NOW)
         assert isinstance(outcome, Earned)
         assert (outcome.points, outcome.repaid) == (10, repaid)
         record(state, REPORT, RULE, outcome, NOW)

@@ -50,6 +50,10 @@ class Fault:
     """The calls of this method are answered with this JSON-RPC error; before the node: it never hears of them."""
     status: int | None = None
     """The whole request is answered with this HTTP status and no JSON."""
+    body: bytes | None = None
+    """The whole request is answered with these bytes, as if they were JSON; the node hears nothing of it."""
+    act: Callable[[], None] | None = None
+    """What else happens at that moment: a process is killed, say."""
     held: asyncio.Event | None = None
     """The request waits here until the event is set."""
     behind_blocks: int = 0
@@ -104,6 +108,16 @@ def answer_error_after(method: str, code: int, message: str, *, times: int = 1) 
 def http_status(method: str, status: int, *, times: int = 1) -> Fault:
     """A gateway in front of the node answers instead."""
     return Fault(method, status=status, times=times)
+
+
+def garbage(method: str, body: bytes, *, times: int = 1) -> Fault:
+    """Something that is no JSON-RPC answers instead of the node."""
+    return Fault(method, body=body, times=times)
+
+
+def answer_wrongly(method: str, answer: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]], *, times: int = 1) -> Fault:
+    """The node does what it is asked, and what it answers is changed on the way."""
+    return Fault(method, Moment.AFTER, answer=answer, times=times)
 
 
 def hold(method: str, *, skip: int = 0) -> Fault:
@@ -206,6 +220,8 @@ class RpcProxy:
         for fault in faults:
             if fault.status is not None:
                 return fault.status, b"gateway trouble"
+            if fault.body is not None:
+                return 200, fault.body
         await self._wait(faults, Moment.BEFORE)
         answers = await self._ask(calls, faults)
         await self._wait(faults, Moment.AFTER)
@@ -222,8 +238,9 @@ class RpcProxy:
                 fault.skip -= 1
                 continue
             fault.times -= 1
-            fault.reached.set()
             due.append(fault)
+            if fault.act is None:
+                fault.reached.set()
         return due
 
     async def _wait(self, faults: list[Fault], moment: Moment) -> None:
@@ -234,6 +251,9 @@ class RpcProxy:
                 await asyncio.sleep(fault.delay_seconds)
             if fault.held is not None:
                 await fault.held.wait()
+            if fault.act is not None:
+                fault.act()
+                fault.reached.set()
             if fault.drop:
                 raise _DroppedError
 

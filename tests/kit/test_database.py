@@ -234,6 +234,25 @@ async def test_a_connection_that_died_in_the_pool_is_replaced(database: Database
     await database.ping()
 
 
+@pytest.mark.parametrize("then", ["SELECT 1", None], ids=["at a statement", "at the commit"])
+async def test_a_connection_that_is_lost_in_a_transaction_is_told_as_503(
+    database: Database, owner: driver.RawConnection, then: str | None
+) -> None:
+    with pytest.raises(DatabaseUnavailableError):
+        async with database.program(OURS) as session:
+            pid = (await session.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            await owner.execute("SELECT pg_terminate_backend($1)", pid)
+            if then is not None:
+                await session.execute(text(then))
+    await database.ping()
+
+
+async def test_what_else_goes_wrong_in_a_transaction_is_told_as_it_is(database: Database) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with database.program(OURS):
+            raise FileNotFoundError
+
+
 async def test_an_unreachable_database_is_told_as_503(port: int) -> None:
     database = Database(f"postgresql://nobody@127.0.0.1:{port}/none")
     with pytest.raises(DatabaseUnavailableError) as unavailable:

@@ -8,7 +8,7 @@ import contextlib
 import httpx
 from prometheus_client import CollectorRegistry, Counter
 
-from guerdon.kit.metrics import Gauges, exposition, serve_metrics
+from guerdon.kit.metrics import Gauges, asked, exposition, serve_metrics
 
 
 async def test_gauges_are_asked_for_at_each_scrape() -> None:
@@ -17,15 +17,15 @@ async def test_gauges_are_asked_for_at_each_scrape() -> None:
     async def ask(answer: Gauges) -> None:
         nonlocal age
         age += 1
-        answer.set("guerdon_work_oldest_seconds", "Age", [(("payouts.reserve",), age)], ("kind",))
+        answer.set(asked("test_oldest_seconds", "Age", ("kind",)), [(("payouts.reserve",), age)])
 
     gauges.ask(ask)
     registry = CollectorRegistry()
     Counter("guerdon_things", "Things", registry=registry).inc()
     first, second = await exposition(gauges, registry), await exposition(gauges, registry)
     assert b"guerdon_things_total 1.0" in first
-    assert b'guerdon_work_oldest_seconds{kind="payouts.reserve"} 1.0' in first
-    assert b'guerdon_work_oldest_seconds{kind="payouts.reserve"} 2.0' in second
+    assert b'test_oldest_seconds{kind="payouts.reserve"} 1.0' in first
+    assert b'test_oldest_seconds{kind="payouts.reserve"} 2.0' in second
 
 
 async def test_a_question_that_fails_leaves_its_gauge_out_and_is_counted() -> None:
@@ -35,13 +35,13 @@ async def test_a_question_that_fails_leaves_its_gauge_out_and_is_counted() -> No
     async def ask(answer: Gauges) -> None:
         if not works:
             raise ConnectionError
-        answer.set("guerdon_queue", "Length", [((), 7)])
+        answer.set(asked("test_queue", "Length"), [((), 7)])
 
     gauges.ask(ask)
-    assert b"guerdon_queue 7.0" in await exposition(gauges)
+    assert b"test_queue 7.0" in await exposition(gauges)
     works = False
     written = await exposition(gauges)
-    assert b"guerdon_queue " not in written
+    assert b"test_queue " not in written
     assert b"guerdon_gauges_failed 1.0" in written
 
 

@@ -116,3 +116,14 @@ def test_after_the_time_told_the_same_is_allowed(limit: int, seconds: int, waits
 )
 def test_s8_an_ipv6_client_counts_by_its_64(address: str, key: str) -> None:
     assert address_key(address) == key
+
+
+def test_many_keys_fill_no_memory_and_are_still_slowed() -> None:
+    limiter = RateLimiter(max_keys=100)
+    states = [limiter.hit_here("events", f"address {number}", RATE, now_ms=1_000) for number in range(20_000)]
+    assert all(state.allowed for state in states[:100])
+    assert sum(state.allowed for state in states[100:]) <= 1_024 * RATE.limit
+    (window,) = limiter._windows.values()
+    assert len(window.current) <= 100 + 1_024
+    # Whoever has a counter of its own keeps it.
+    assert [limiter.hit_here("events", "address 7", RATE, now_ms=1_001).remaining for _ in range(2)] == [1, 0]

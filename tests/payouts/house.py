@@ -79,11 +79,11 @@ class House:
 
     @property
     def deps(self) -> PayoutDeps:
-        return PayoutDeps(self.database, self.chain, self.clock, self.terms)
+        return PayoutDeps(self.database, self.chain, self.terms)
 
     @property
     def funding_deps(self) -> FundingDeps:
-        return FundingDeps(self.database, self.chain, self.clock)
+        return FundingDeps(self.database, self.chain)
 
     def handlers(self) -> dict[str, Any]:
         async def fund(_: UUID) -> Any:
@@ -170,7 +170,7 @@ class House:
 
     async def fund(self, program_id: UUID, points: int) -> None:
         async with self.database.platform() as session:
-            asked = await funding.request_funding(session, FundingRequest(program_id, points), self.clock.now())
+            asked = await funding.request_funding(session, FundingRequest(program_id, points))
         await self.until(lambda: self.value("select state = 'booked' from fundings where id = $1", asked.id))
 
     async def account(self, program_id: UUID, wallet: str | None = None) -> UUID:
@@ -257,6 +257,14 @@ class House:
     async def findings(self) -> list[Finding]:
         """What is wrong between books and chain."""
         return await verify_payouts(self.deps)
+
+    async def wallet_of(self, payout_id: UUID) -> str:
+        """Where a payout's account has its tokens."""
+        query = (
+            "select a.wallet_address from deliveries d join accounts a on a.program_id = d.program_id and a.id = d.account_id"
+            " where d.id = $1"
+        )
+        return str(await self.value(query, payout_id))
 
     async def wallets_of(self, program_id: UUID) -> dict[str, int]:
         """What each wallet of a program should hold when everything is delivered."""

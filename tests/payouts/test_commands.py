@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from typing import Any
 
 from typer.testing import CliRunner
@@ -13,14 +15,18 @@ from tests.payouts.house import House, a_wallet
 from tests.payouts.moody import Mood
 
 
-async def guerdon(house: House, *arguments: str, fails: bool = False) -> str:
-    """What a command printed; on stderr if it is to fail. In a thread of this process: starting one a command would take minutes."""
-    environment = {
+def settings_of(house: House) -> dict[str, str]:
+    return {
         "DATABASE_URL": house.urls.app,
         "GUERDON_RPC_LOCAL": house.node.url,
         "GUERDON_SECRET_KEY": house.master.to_text(),
         "GUERDON_DEPLOYMENT_ID": str(house.deployment_id),
     }
+
+
+async def guerdon(house: House, *arguments: str, fails: bool = False, **changed: str) -> str:
+    """What a command printed; on stderr if it is to fail. In a thread of this process: starting one a command would take minutes."""
+    environment = {**settings_of(house), **changed}
     done = await asyncio.to_thread(CliRunner().invoke, app, list(arguments), env=environment)
     assert done.exit_code == int(fails), (arguments, done.output, done.exception)
     return done.stderr if fails else done.stdout
@@ -69,6 +75,22 @@ async def test_a_treasury_is_paused_limited_and_resumed(house: House) -> None:
     (treasury,) = await read(house, "treasury", "list")
     assert (treasury["pausedAt"], treasury["periodLimit"]) == (None, None)
     assert "treasury list" in await guerdon(house, "treasury", "pause", "NONE", "--reason", "x", fails=True)
+
+
+async def test_s21_without_the_installations_name_nothing_is_sent_and_the_name_is_told(house: House) -> None:
+    """The database's own name would do for a copy of it too, and both would pay."""
+    remedy = f"set GUERDON_DEPLOYMENT_ID={house.deployment_id}"
+    sent = await house.value("select count(*) from intents")
+    told = await guerdon(house, "treasury", "fund", "LTZ", "--wei", "5", fails=True, GUERDON_DEPLOYMENT_ID="")
+    assert remedy in told
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "guerdon", "worker", stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **settings_of(house), "GUERDON_DEPLOYMENT_ID": ""},
+    )  # fmt: skip
+    _, said = await asyncio.wait_for(worker.communicate(), 60)
+    assert worker.returncode == 1
+    assert remedy in said.decode()
+    assert await house.value("select count(*) from intents where state <> 'queued'") == sent
 
 
 async def test_a_quarantined_payout_is_found_retried_and_returned(house: House) -> None:

@@ -103,7 +103,7 @@ async def test_s29_killed_while_funding_a_program_is_funded_once(house: House) -
     kills = range(3, 12, EVERY)
     for nth in kills:
         async with house.database.platform() as session:
-            await funding.request_funding(session, funding.FundingRequest(program, 100), house.clock.now())
+            await funding.request_funding(session, funding.FundingRequest(program, 100))
         await _killed_at(house, nth, "after" if nth % 4 else "before")
     async with house.working():
         await house.until(lambda: house.value("select bool_and(state = 'booked') from fundings"))

@@ -71,6 +71,25 @@ async def test_a_treasury_pays_no_more_in_a_period_than_its_limit(house: House) 
         await house.until_states({"final": 2})
 
 
+async def test_s10_a_period_ends_by_the_databases_clock(house: House) -> None:
+    async with house.working():
+        program = await house.program(funds=100)
+        treasury = await house.treasury()
+        async with house.database.platform() as session:
+            await treasuries.limit(session, treasury.id, amount_atomic=30, period_seconds=3600)
+        await house.owe(program, {await house.account(program): 30})
+        await house.until_states({"final": 1})
+        await house.owe(program, {await house.account(program): 30})
+        started = "update treasuries set period_started_at = now() - interval '{} minutes'"
+        await house.owner.execute(started.format(59))
+        looks = "select max(claim) from work where kind = 'payouts.reserve'"
+        before = await house.value(looks)
+        await house.until(lambda: house.value(f"select ({looks}) > {before} + 1"))
+        assert await house.states() == {"final": 1, "approved": 1}
+        await house.owner.execute(started.format(60))
+        await house.until_states({"final": 2})
+
+
 async def test_an_alert_is_raised_below_the_low_balance_and_closed_above_it(house: House) -> None:
     async with house.working():
         program = await house.program(funds=100)
@@ -129,7 +148,7 @@ class _Race:
             self.outcomes.append(
                 await reserve(
                     self.house.database, self.program, self.house.asset_id,
-                    terms=self.house.terms, gas_price=GasPrice(None), now=self.house.clock.now(),
+                    terms=self.house.terms, gas_price=GasPrice(None),
                 )
             )  # fmt: skip
 

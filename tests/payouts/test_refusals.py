@@ -127,6 +127,32 @@ async def test_s17_a_batch_that_reverts_on_chain_is_taken_apart_and_superseded(h
         assert await house.findings() == []
 
 
+async def test_s17_a_split_of_a_split_names_every_ancestor_that_is_not_final(house: House) -> None:
+    asset, token = await house.moody_asset(stock=1_000)
+    wallets = [a_wallet() for _ in range(4)]
+    for wallet in wallets:
+        await token.feel(Mood.REVERTS_IN_BLOCKS, wallet)
+    async with house.working():
+        await _owe_everybody(house, asset, wallets)
+        # None of them was ever paid or made void on chain, so each stays to be named by whatever comes after it.
+        await house.until_states({"quarantined": 4}, seconds=180)
+    frozen = await house.owner.fetch(
+        """
+        select b.id, b.chain_batch_id as name, b.supersedes, array_agg(m.delivery_id) as payouts
+          from batches b join batch_members m on m.batch_id = b.id
+         where b.chain_batch_id is not null group by b.id order by b.frozen_at
+        """
+    )
+    generations: dict[str, int] = {}
+    for place, batch in enumerate(frozen):
+        ancestors = {before["name"] for before in frozen[:place] if set(before["payouts"]) & set(batch["payouts"])}
+        assert set(batch["supersedes"]) == ancestors
+        generations[batch["name"]] = 1 + max((generations[name] for name in ancestors), default=0)
+    # 4 wallets, 2 and 2, 1 each; and a lonely one is tried again.
+    assert {len(batch["payouts"]) for batch in frozen} == {4, 2, 1}
+    assert max(generations.values()) >= 3
+
+
 async def test_a_quarantined_payout_is_retried_once_however_often_it_is_asked_for(house: House) -> None:
     asset, token = await house.moody_asset(stock=10_000)
     wallet = a_wallet()

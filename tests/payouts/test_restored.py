@@ -73,8 +73,8 @@ async def until_final(house: House, key_id: UUID) -> None:
     chain, address = Chain(house.rpc), await house.value("select address from keys where id = $1", key_id)
 
     async def all_final() -> bool:
-        count, _ = await chain.nonce_and_balance(address)
-        return await chain.final_nonce(address, await chain.finalized()) == count
+        counters, _ = await chain.counters_and_balance(address)
+        return await chain.final_nonce(address, await chain.finalized()) == counters.head
 
     await house.until(all_final)
 
@@ -161,6 +161,35 @@ async def test_s21_what_grew_since_the_backup_is_paid_but_for_what_went_out(hous
             await resume(house, key_id)
             await house.until_states({"final": 2})
         assert await house.balance(wallet) == 42
+        await in_order(house, program)
+
+
+async def test_s21_what_grew_since_the_backup_and_is_reserved_is_paid_but_for_what_went_out(
+    house: House, postgres_server: Server
+) -> None:
+    wallet, other = a_wallet(), a_wallet()
+    async with house.working():
+        program = await house.program(funds=1000)
+        account, another = await house.account(program, wallet), await house.account(program, other)
+    backup = await back_up(house, postgres_server)
+    await house.owe(program, {account: 30, another: 5})
+    async with house.working():
+        await house.until_states({"final": 2})
+        await house.owe(program, {account: 7})
+        await house.until_states({"final": 3})
+    await backup.restore()
+    async with ending(house):
+        # All of it is reported again, and summed up otherwise than it was paid: 30 and 7 to one wallet are one payout of 49.
+        await house.owe(program, {account: 49, another: 5})
+        async with house.working():
+            key_id = await until_paused(house)
+            await house.until(lambda: house.value("select count(*) > 0 from intents where kind = 'pay' and state = 'queued'"))
+            came = await imported(house, key_id)
+            assert came.is_complete, came
+            await resume(house, key_id)
+            await house.until_states({"final": 4})
+            await house.until(lambda: house.value("select count(*) = 0 from batches where state = 'frozen'"))
+        assert (await house.balance(wallet), await house.balance(other)) == (49, 5)
         await in_order(house, program)
 
 

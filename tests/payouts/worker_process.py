@@ -15,7 +15,6 @@ from typing import Any
 from uuid import UUID
 
 from guerdon.chains.evm import EvmClient
-from guerdon.kit.clock import SystemClock
 from guerdon.kit.database import Database, raw_connection
 from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.kit.worker import Worker
@@ -64,8 +63,8 @@ async def main() -> None:
     async def chain(_network: str, /) -> EvmClient:
         return rpc
 
-    deps = PayoutDeps(database, chain, SystemClock(), PayoutTerms(**told["terms"]))
-    funding_deps = FundingDeps(database, chain, SystemClock())
+    deps = PayoutDeps(database, chain, PayoutTerms(**told["terms"]))
+    funding_deps = FundingDeps(database, chain)
 
     async def fund(_: UUID) -> Any:
         return await funding.advance(funding_deps)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from guerdon.kit import jobs
+from guerdon.ledger import repository
 from guerdon.ledger.errors import NotEnoughPointsError
 from guerdon.programs import funding
 from guerdon.programs.errors_funding import (
@@ -23,7 +27,7 @@ from tests.payouts.house import House, a_wallet
 
 async def _ask(house: House, request: FundingRequest) -> Funding:
     async with house.database.platform() as session:
-        return await funding.request_funding(session, request, house.clock.now())
+        return await funding.request_funding(session, request)
 
 
 async def _funds(house: House, program: UUID) -> int | None:
@@ -97,6 +101,41 @@ async def test_s3_a_deposit_is_booked_once_for_one_program(house: House) -> None
             await funding.find_deposit(house.funding_deps, second, paid, None)
         await _until_booked(house, 1)
     assert sorted([await _funds(house, first) or 0, await _funds(house, second) or 0]) == [0, 100]
+
+
+async def test_s10_a_deposit_that_is_in_no_block_is_given_up_after_a_day_by_the_databases_clock(house: House) -> None:
+    asset, _ = await house.moody_asset()
+    program = await house.program(asset_id=asset)
+    asked = await _ask(house, FundingRequest(program, 5, funding.Deposit("0x" + "ab" * 32, 0, 5)))
+    state = "select state from fundings where id = $1"
+    await house.owner.execute("update fundings set created_at = now() - interval '23 hours 59 minutes'")
+    await funding.advance(house.funding_deps)
+    assert await house.value(state, asked.id) == "pending"
+    await house.owner.execute("update fundings set created_at = now() - interval '24 hours 1 minute'")
+    await funding.advance(house.funding_deps)
+    assert await house.value(state, asked.id) == "failed"
+
+
+async def test_s15_funding_wakes_waiting_programs_after_its_posting(house: House) -> None:
+    """Bookings take a program's funds and then the row of its work: funding does too, or the two would wait for each other."""
+    program = await house.program()
+    async with house.engine():
+        asked = await _ask(house, FundingRequest(program, 500))
+        await house.until(lambda: house.value("select state = 'final' from intents where ref = $1", asked.id))
+    async with house.database.program(program) as session:
+        await jobs.wake(session, "payouts.reserve", program, datetime.now(UTC) + timedelta(hours=1))
+        await repository.lock_program_balances(session, program, [house.asset_id])
+    async with house.database.program(program) as booking:
+        await repository.lock_program_balances(booking, program, [house.asset_id])
+        advancing = asyncio.create_task(funding.advance(house.funding_deps))
+        waiting = "select count(*) = 1 from pg_stat_activity where usename = 'guerdon_app' and wait_event_type = 'Lock'"
+        await house.until(lambda: house.value(waiting))
+        # The funding waits for the funds and holds no row of work: the booking takes its own at once, and ends nobody's deadlock.
+        await booking.execute(text("set local lock_timeout = '100ms'"))
+        await jobs.wake(booking, "payouts.reserve", program, datetime.now(UTC) + timedelta(minutes=30))
+    await advancing
+    assert await _funds(house, program) == 500
+    assert await house.value("select due_at <= now() from work where kind = 'payouts.reserve' and program_id = $1", program)
 
 
 async def test_a_deposit_is_what_the_chain_says_and_not_what_is_claimed(house: House) -> None:

@@ -23,7 +23,7 @@ from tests.support.services import listens
 
 MACHINE_URL = os.environ.get("GUERDON_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 # Processes are killed here, machines are not: what the kernel has, it keeps.
-_FAST = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "512MB", "autovacuum_naptime": "15s"}
+FAST = {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "512MB", "autovacuum_naptime": "15s"}
 _numbers = count(1)
 
 
@@ -115,7 +115,7 @@ def embedded_server() -> Iterator[Server]:
     """The embedded PostgreSQL, as `guerdon up` starts it."""
     sweep()
     with short_lived_folder() as folder:
-        postgres = EmbeddedPostgres(folder / "postgres", settings=_FAST)
+        postgres = EmbeddedPostgres(folder / "postgres", settings=FAST)
         asyncio.run(postgres.start())
         try:
             socket = postgres.superuser_dsn("postgres").partition("?")[2]

@@ -16,6 +16,7 @@ import httpx
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
+from guerdon.chains.anvil_process import die_with_parent
 from tests.support.services import free_port, missing
 
 CHAIN_ID = 31337
@@ -46,11 +47,16 @@ class Node:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
+    async def start(self, *more: str) -> None:
         """Start it, and wait until it answers."""
         chain = [] if "--chain-id" in self.arguments else ["--chain-id", str(CHAIN_ID)]
-        options = ["--port", str(self.port), *chain, "--slots-in-an-epoch", "1", "--quiet", *self.arguments]
-        self.process = subprocess.Popen([binary(), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        options = ["--port", str(self.port), *chain, "--slots-in-an-epoch", "1", "--quiet", *self.arguments, *more]
+        self.process = subprocess.Popen(
+            [binary(), *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock
+        )
         for _ in range(200):
             with suppress(httpx.HTTPError):
                 await self.rpc("eth_chainId")
@@ -70,13 +76,15 @@ class Node:
         return gzip.decompress(bytes.fromhex(str(await self.rpc("anvil_dumpState")).removeprefix("0x")))
 
     async def restart_from(self, state: bytes) -> None:
-        """Kill it, and start it with what it had written some time ago: later blocks, the pool and old state are lost."""
+        """Kill it, and start it with what it had written some time ago: later blocks, the pool and old state are lost.
+
+        A chain that is restarted more than once begins with `--timestamp`: else its first block is another one each time.
+        """
         self.kill()
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             file.write(state)
             file.flush()
-            self.arguments = ("--no-mining", "--load-state", file.name)
-            await self.start()
+            await self.start("--load-state", file.name)
 
     async def close(self) -> None:
         self.kill()

@@ -12,14 +12,16 @@ import pytest
 from asyncpg import InterfaceError
 from sqlalchemy.exc import DBAPIError
 
+from guerdon.chains.evm import EvmClient
 from guerdon.kit import driver
 from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.ids import uuid7
 from guerdon.kit.metrics import Gauges
 from guerdon.kit.secrets import KeyRing, MasterKey
-from guerdon.txmanager import metrics, service, service_keys
+from guerdon.txmanager import alerts, metrics, service, service_keys
 from guerdon.txmanager.errors import IntentMismatchError, IntentNotCancellableError
 from guerdon.txmanager.models import HeldBack, IntentState
+from guerdon.txmanager.sightings import look_at_networks
 from tests.txmanager.scene import NETWORK, QUICK, SOMEBODY, Scene
 
 REVERTS = "0x60006000fd"
@@ -172,7 +174,21 @@ async def test_a_transaction_that_reverts_in_a_final_block_has_failed(scene: Sce
         assert (await scene.until(intent_id, IntentState.INCLUDED)).succeeded is False
         await scene.node.mine(2)
         await scene.until(intent_id, IntentState.FAILED)
-    assert "transaction.failed" in await scene.alerts()
+        assert "transaction.failed" in await scene.alerts()
+        following = await scene.transfer(4)
+        await scene.until(following, IntentState.SENT)
+        await scene.node.mine(4)
+        await scene.until(following, IntentState.FINAL)
+    assert "transaction.failed" not in await scene.alerts()
+
+
+async def test_what_a_worker_told_that_is_gone_is_over_when_another_one_works(scene: Scene) -> None:
+    async with scene.database.platform() as session:
+        await alerts.network_silent(session, "local", 60, "no answer")
+        await alerts.key_failing(session, await service_keys.key(session, scene.key_id), 60, "an error")
+    async with scene.engine():
+        await scene.until_alert("network.silent", is_open=False)
+        await scene.until_alert("key.failing", is_open=False)
 
 
 async def test_s24_included_is_not_final_until_the_network_says_so(scene: Scene) -> None:
@@ -263,15 +279,36 @@ async def _transfer_whatever_happens(scene: Scene, value: int) -> UUID:
     raise AssertionError
 
 
-async def test_gauges_tell_the_oldest_of_every_state(scene: Scene) -> None:
-    await scene.transfer(1)
-    told = Gauges()
-    told.ask(metrics.gauges(scene.database))
-    await told.refresh()
-    samples = {(sample.name, sample.labels.get("state")): sample.value for family in told.collect() for sample in family.samples}
-    assert samples["guerdon_transactions_unfinished", "queued"] == 1
-    assert samples["guerdon_transactions_oldest_seconds", "queued"] > 0
-    assert samples["guerdon_gauges_failed", None] == 0
+async def test_gauges_tell_of_chains_and_keys(scene: Scene) -> None:
+    async def its_chain(_network: str, /) -> EvmClient:
+        return scene.client()
+
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        await scene.until(intent_id, IntentState.SENT)
+        await look_at_networks(scene.database, its_chain)
+        told = Gauges()
+        told.ask(metrics.gauges(scene.database))
+        await told.refresh()
+    samples = {sample.name: sample for family in told.collect() for sample in family.samples}
+    assert samples["guerdon_chain_head_block"].value >= 0
+    assert samples["guerdon_chain_finalized_lag_blocks"].value >= 0
+    assert samples["guerdon_chain_seen_seconds"].value < 60
+    assert samples["guerdon_key_in_flight"].value == 1
+    assert samples["guerdon_key_leased"].value == 1
+    assert samples["guerdon_key_lease_epoch"].value == 1
+    assert samples["guerdon_key_native_gwei"].value > 0
+    assert samples["guerdon_key_in_flight"].labels["address"] == scene.address
+    assert samples["guerdon_gauges_failed"].value == 0
+
+
+async def test_a_chain_that_does_not_answer_is_not_seen_and_hurts_nobody(scene: Scene) -> None:
+    async def no_chain(_network: str, /) -> EvmClient:
+        return scene.client("http://127.0.0.1:9")
+
+    await look_at_networks(scene.database, no_chain)
+    async with scene.database.platform() as session:
+        assert (await service_keys.network(session, "local")).seen_at is None
 
 
 async def _reverter(scene: Scene) -> str:

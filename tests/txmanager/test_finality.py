@@ -12,7 +12,7 @@ from eth_account import Account
 from guerdon.chains.port import WrongChainError
 from guerdon.kit.ids import uuid7
 from guerdon.txmanager import importing, service, service_keys
-from guerdon.txmanager.errors import DeploymentMismatchError, IntentNotAdoptableError
+from guerdon.txmanager.errors import DeploymentMismatchError, IntentNotAdoptableError, NotFinalYetError
 from guerdon.txmanager.models import Contract, IntentState, KeyPurpose
 from tests.fakes.rpc_proxy import older_block
 from tests.txmanager.node import FAUCET, running_node
@@ -192,6 +192,25 @@ async def test_s21_an_older_database_pauses_the_key_before_anything_is_signed(sc
             await service_keys.resume_key(session, scene.key_id, next_nonce=3)
         await scene.until(intent_id, IntentState.SENT)
     assert (await scene.intent(intent_id)).nonce == 3
+
+
+async def test_s21_a_transaction_in_the_pool_that_the_database_does_not_know_pauses_the_key(scene: Scene) -> None:
+    # What a restored dump looks like when the last transactions have not landed yet: at the same nonce both could not land, but
+    # payments of the same payouts can at different ones.
+    await scene.node.send_from_outside(PRIVATE_KEY, nonce=0, to=FAUCET)
+    intent_id = await scene.transfer(1)
+    async with scene.engine():
+        key = await scene.until_paused()
+        assert "1 of which wait for a block, the database 0" in (key.pause_reason or "")
+        assert (await scene.intent(intent_id)).state == IntentState.QUEUED
+        with pytest.raises(NotFinalYetError):
+            await importing.resume(scene.database, scene.chain(), scene.key_id)
+        await scene.node.mine(3)
+        assert (await importing.review(scene.database, scene.chain(), scene.key_id)).waiting == 0
+        async with scene.database.platform() as session:
+            await service_keys.resume_key(session, scene.key_id, next_nonce=1)
+        async with scene.node.mining():
+            assert (await scene.until(intent_id, IntentState.FINAL)).nonce == 1
 
 
 async def test_s21_transactions_of_an_imported_key_from_before_its_import_are_known(scene: Scene) -> None:

@@ -94,7 +94,7 @@ def test_what_is_no_private_key_is_refused(wrong: str) -> None:
         Signer(RING).seal(uuid7(), NETWORK, wrong)
 
 
-async def test_one_address_is_one_key_of_a_network(scene: Scene) -> None:
+async def test_s36_one_address_is_one_key_of_a_network(scene: Scene) -> None:
     with pytest.raises(KeyExistsError):
         async with scene.database.platform() as session:
             await service_keys.import_key(

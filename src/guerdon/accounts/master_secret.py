@@ -11,6 +11,7 @@ from guerdon.accounts.errors import MasterSecretError
 from guerdon.accounts.wallets import MASTER_SECRET_BYTES, BuiltInWallets
 from guerdon.kit.database import PlatformSession
 from guerdon.kit.secrets import KeyRing, SecretError
+from guerdon.txmanager import repository_keys
 
 MASTER_SECRET: Final = "wallets"  # noqa: S105 - the name of a secret
 """Its name among the stored secrets."""
@@ -41,7 +42,7 @@ async def open_wallets(session: PlatformSession, ring: KeyRing, now: datetime) -
         )
         raise MasterSecretError(message) from error
     # The deployment's row names it too: a secret that was put in place of another would give other wallets.
-    if {stored.fingerprint, await repository.remember_fingerprint(session, stored.fingerprint)} != {wallets.fingerprint()}:
+    if {stored.fingerprint, await repository_keys.remember_fingerprint(session, stored.fingerprint)} != {wallets.fingerprint()}:
         raise MasterSecretError
     if not ring.is_current(stored.envelope):
         wrapped = ring.rewrap(stored.envelope, _CONTEXT)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.accounts.models import Account, Identity, MasterSecret
 from guerdon.kit.database import PlatformSession, ScopedSession
-from guerdon.txmanager.models import Deployment
 
 
 async def account_of(session: ScopedSession, program_id: UUID, identity: str) -> Account | None:
@@ -20,6 +19,14 @@ async def account_of(session: ScopedSession, program_id: UUID, identity: str) ->
         .join(Identity, (Identity.program_id == Account.program_id) & (Identity.account_id == Account.id))
         .where(Account.program_id == program_id, Identity.program_id == program_id, Identity.identity == identity)
     )
+
+
+async def wallet_of(session: ScopedSession, program_id: UUID, account_id: UUID) -> str:
+    """An account's built-in wallet: where its tokens go (SAFETY S5)."""
+    found = await session.scalars(
+        select(Account.wallet_address).where(Account.program_id == program_id, Account.id == account_id)
+    )
+    return found.one()
 
 
 async def insert_master_secret(session: PlatformSession, name: str, envelope: bytes, fingerprint: str, now: datetime) -> None:
@@ -33,6 +40,13 @@ async def master_secret(session: PlatformSession, name: str) -> MasterSecret | N
     return await session.get(MasterSecret, name, populate_existing=True)
 
 
+async def master_secrets_not_under(session: PlatformSession, master_key_id: bytes) -> dict[bytes, int]:
+    """How many of these secrets are wrapped under other master keys than that one, by the id of these."""
+    wrapped_under = func.substring(MasterSecret.envelope, 2, len(master_key_id))
+    query = select(wrapped_under, func.count()).where(wrapped_under != master_key_id).group_by(wrapped_under)
+    return {bytes(key_id): count for key_id, count in await session.execute(query)}
+
+
 async def wrap_master_secret(session: PlatformSession, name: str, fingerprint: str, envelope: bytes, now: datetime) -> None:
     """Replace the wrapping; the fingerprint names the secret that has to stay the same."""
     await session.execute(
@@ -40,11 +54,3 @@ async def wrap_master_secret(session: PlatformSession, name: str, fingerprint: s
         .where(MasterSecret.name == name, MasterSecret.fingerprint == fingerprint)
         .values(envelope=envelope, wrapped_at=now)
     )
-
-
-async def remember_fingerprint(session: PlatformSession, fingerprint: str) -> str | None:
-    """The fingerprint that the deployment's row has: this one, if it had none."""
-    await session.execute(
-        update(Deployment).where(Deployment.wallets_fingerprint.is_(None)).values(wallets_fingerprint=fingerprint)
-    )
-    return await session.scalar(select(Deployment.wallets_fingerprint))

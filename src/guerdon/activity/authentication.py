@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -30,10 +30,11 @@ BRAND_HEADER: Final = b"x-loyalteez-brand-id"
 SIGNATURE_HEADER: Final = b"x-loyalteez-signature"
 TIMESTAMP_HEADER: Final = b"x-loyalteez-timestamp"
 
+_FORM: Final = "A signed request has X-Loyalteez-Brand-Id, X-Loyalteez-Timestamp (milliseconds) and 64 hex digits of signature."
 _SIGNATURE = re.compile(rb"[0-9a-fA-F]{64}")
 _TIMESTAMP = re.compile(rb"[0-9]{1,15}")
 _BEARER = re.compile(r"(?i:bearer)\s+(\S+)")
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_SIGNATURE_LIFE_MS: Final = SIGNATURE_LIFE // timedelta(milliseconds=1)
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -85,7 +86,8 @@ class Authenticator:
         """What the request proves. Raises the errors of signatures and admin keys."""
         brand_id = self.named(call)
         if call.header(SIGNATURE_HEADER):
-            return await self._signed(call, brand_id)
+            signer = _signer(brand_id)
+            return self.signed(call, await self._directory.by_brand_id(signer))
         authorization = call.text(b"authorization")
         if authorization is not None:
             bearer = _BEARER.fullmatch(authorization)
@@ -96,18 +98,19 @@ class Authenticator:
             client_address=client_address(call.peer, call.text(b"x-forwarded-for"), self._trusted_proxies),
         )
 
-    async def _signed(self, call: Call, brand_id: str | None) -> Proof:
+    def known_signer(self, call: Call) -> KnownProgram | None:
+        """The program that a request says it is signed for, if it is known without asking. Raises `InvalidSignatureError`."""
+        return self._directory.known(_signer(self.named(call)))
+
+    def signed(self, call: Call, program: KnownProgram | None) -> Proof:
+        """The proof of a signed request for this program. Raises the errors of signatures."""
         signature, timestamp = call.header(SIGNATURE_HEADER).strip(), call.header(TIMESTAMP_HEADER).strip()
-        if brand_id is None or _SIGNATURE.fullmatch(signature) is None or _TIMESTAMP.fullmatch(timestamp) is None:
-            raise InvalidSignatureError(
-                "A signed request has X-Loyalteez-Brand-Id, X-Loyalteez-Timestamp (milliseconds) and 64 hex digits of signature."
-            )
+        if _SIGNATURE.fullmatch(signature) is None or _TIMESTAMP.fullmatch(timestamp) is None:
+            raise InvalidSignatureError(_FORM)
         now = self._clock.now()
         # Integers, not a datetime: a timestamp may lie far beyond the last year that there is one for.
-        age = timedelta(milliseconds=(now - _EPOCH) // timedelta(milliseconds=1) - int(timestamp))
-        if abs(age) > SIGNATURE_LIFE:
+        if abs(int(now.timestamp() * 1000) - int(timestamp)) > _SIGNATURE_LIFE_MS:
             raise StaleSignatureError
-        program = await self._directory.by_brand_id(brand_id)
         given = bytes.fromhex(signature.decode("ascii"))
         # As it was sent: in whatever case the caller wrote its brand id, that is what it signed.
         signed = b"%b:%b:%b" % (timestamp, call.header(BRAND_HEADER).strip(), call.body)
@@ -117,13 +120,13 @@ class Authenticator:
             fits |= hmac.compare_digest(hmac.digest(key.secret, signed, "sha256"), given) and is_valid
         if program is None or not fits:
             raise InvalidSignatureError
-        return Proof(brand_id, signed_for=program, signature=given)
+        return Proof(program.brand_id, signed_for=program, signature=given)
 
     async def caller(self, proof: Proof, *, brand_id: str | None, domain: str | None, source_url: str | None) -> Caller:
         """Who sent the report that names this program and domain, given what its request proves."""
-        program = await self.program(proof, brand_id)
         if proof.signed_for is not None:
-            return Caller(program, Trust.SERVER, _bare(domain), None, proof.signature)
+            return self.signing_caller(proof, proof.signed_for, brand_id=brand_id, domain=domain)
+        program = await self.program(proof, brand_id)
         if proof.operator is not None:
             return Caller(program, Trust.OPERATOR, _bare(domain), None, None)
         if proof.origin is not None:
@@ -136,6 +139,12 @@ class Authenticator:
         if host is None or not program.owns(host) or (host in LOOPBACK and not self._development):
             raise DomainNotAuthorizedError
         return Caller(program, Trust.BROWSER, host, proof.client_address, None)
+
+    def signing_caller(self, proof: Proof, program: KnownProgram, *, brand_id: str | None, domain: str | None) -> Caller:
+        """The same where the request is signed for a program: the report may name no other. Raises `ProgramMismatchError`."""
+        if brand_id is not None and brand_id != program.brand_id:
+            raise ProgramMismatchError
+        return Caller(program, Trust.SERVER, _bare(domain), None, proof.signature)
 
     async def program(self, proof: Proof, brand_id: str | None) -> KnownProgram:
         """The program that a request is about, in the order of DESIGN section 7.
@@ -163,6 +172,12 @@ class Authenticator:
         if only is None:
             raise ProgramRequiredError
         return only
+
+
+def _signer(brand_id: str | None) -> str:
+    if brand_id is None:
+        raise InvalidSignatureError(_FORM)
+    return brand_id
 
 
 def _bare(domain: str | None) -> str | None:

@@ -1,4 +1,5 @@
-"""Which reports make a batch, and when: as soon as a writer is free, whatever waits, one program a batch.
+"""Which reports make a batch, and when: two batches of a program in flight, of about the same size, so that Python and PostgreSQL
+work at once. Nothing waits for company: what comes first flies alone, and what comes meanwhile goes with the next.
 
 In this process a person or a key is in at most one batch in flight (each submission's `lanes`); between processes the
 write checks it. What can't be booked soon is refused at the door instead of piling up.
@@ -15,12 +16,10 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
+from guerdon.activity.counts import count_booked
 from guerdon.activity.submissions import Outcome, Submission
 from guerdon.kit.errors import UnavailableError
 
-BATCH: Final = 128
-"""Reports a batch: with many more, Python and PostgreSQL work in turns instead of at once."""
-BULK_BATCH: Final = 1_000
 FLIGHTS_PER_PROGRAM: Final = 2
 FLIGHTS: Final = 4
 """Batches in flight in this process; each has a connection of its own."""
@@ -44,16 +43,45 @@ class Books(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class _Line:
+    """Reports of one kind that wait for one program, and how many of them are in flight."""
+
+    smallest: int
+    """Reports a batch that are not worth dividing."""
+    largest: int
+    """Reports a batch: with many more, Python and PostgreSQL work in turns instead of at once."""
+    waiting: deque[tuple[Submission, Settle]] = field(default_factory=deque[tuple[Submission, Settle]])
+    flying: int = 0
+    flights: int = 0
+
+    @property
+    def may_fly(self) -> bool:
+        """Whether as many wait as fly: a second flight that leaves with the first few keeps all others waiting."""
+        return bool(self.waiting) and len(self.waiting) >= self.flying
+
+    @property
+    def share(self) -> int:
+        """Reports of the next batch: half of all there are, so that there are as many for the other flight."""
+        return min(self.largest, max(self.smallest, (len(self.waiting) + self.flying + 1) // 2))
+
+
+def _single_reports() -> _Line:
+    return _Line(smallest=16, largest=128)
+
+
+def _bulk_reports() -> _Line:
+    return _Line(smallest=250, largest=1_000)
+
+
+@dataclass(slots=True, eq=False)
 class _Queue:
     """What waits for one program, and what of it is in flight."""
 
     program_id: UUID
-    singles: deque[tuple[Submission, Settle]] = field(default_factory=deque[tuple[Submission, Settle]])
-    bulk: deque[tuple[Submission, Settle]] = field(default_factory=deque[tuple[Submission, Settle]])
+    singles: _Line = field(default_factory=_single_reports)
+    bulk: _Line = field(default_factory=_bulk_reports)
     lanes: set[str | bytes] = field(default_factory=set[str | bytes])
     """Of the batches in flight."""
-    flights: int = 0
-    bulk_flights: int = 0
     has_turn: bool = False
     """Whether it waits for a writer."""
     stuck: set[str | bytes] | None = None
@@ -69,18 +97,27 @@ class _Queue:
         self.stuck.update(lanes)
         return True
 
-    def take(self) -> tuple[list[tuple[Submission, Settle]], bool]:
-        """The next batch, and whether it is a bulk one. Single reports first, except while they have a flight already."""
+    @property
+    def flights(self) -> int:
+        """Batches of this program in flight."""
+        return self.singles.flights + self.bulk.flights
+
+    @property
+    def may_fly(self) -> bool:
+        """Whether a batch may leave now."""
+        return self.flights < FLIGHTS_PER_PROGRAM and (self.singles.may_fly or self.bulk.may_fly)
+
+    def take(self) -> tuple[_Line, list[tuple[Submission, Settle]]]:
+        """The next batch and its line. Single reports first, except while they have a flight already."""
         # Of two flights one is left to those who wait for their answer one by one.
-        bulk_first = self.bulk_flights == 0 and self.flights > 0
+        bulk_first = self.bulk.flights == 0 and self.flights > 0
         blocked: set[str | bytes] = set()
-        for is_bulk in (bulk_first, not bulk_first):
-            waiting, limit = (self.bulk, BULK_BATCH) if is_bulk else (self.singles, BATCH)
-            batch = _take(waiting, limit, self.lanes, blocked)
+        for line in (self.bulk, self.singles) if bulk_first else (self.singles, self.bulk):
+            batch = _take(line.waiting, line.share, self.lanes, blocked) if line.may_fly else []
             if batch:
-                return batch, is_bulk
+                return line, batch
         self.stuck = blocked
-        return [], False
+        return self.singles, []
 
 
 def _take(
@@ -128,12 +165,17 @@ class Batcher:
         """How many reports wait or are being booked."""
         return self._waiting + self._waiting_bulk
 
+    def is_full(self, program_id: UUID) -> bool:
+        """Whether a report of this program would be refused now."""
+        queue = self._queues.get(program_id)
+        return self.room == 0 or (queue is not None and len(queue.singles.waiting) >= MAX_WAITING_PER_PROGRAM)
+
     def submit(self, program_id: UUID, submission: Submission, settle: Settle) -> None:
         """Have one report booked. Raises `UnavailableError` if too many are waiting, or while shutting down."""
-        queue = self._queue(program_id)
-        if self.room == 0 or len(queue.singles) >= MAX_WAITING_PER_PROGRAM:
+        if self.is_full(program_id):
             raise UnavailableError(retry_after=1)
-        queue.singles.append((submission, settle))
+        queue = self._queue(program_id)
+        queue.singles.waiting.append((submission, settle))
         self._waiting += 1
         if not queue.must_wait(submission):
             self._start(queue)
@@ -151,7 +193,7 @@ class Batcher:
     def submit_bulk(self, program_id: UUID, entries: Sequence[tuple[Submission, Settle]]) -> None:
         """Have reports of a bulk booked, for which room was kept."""
         queue = self._queue(program_id)
-        queue.bulk.extend(entries)
+        queue.bulk.waiting.extend(entries)
         self._start(queue)
 
     async def drain(self) -> None:
@@ -168,7 +210,7 @@ class Batcher:
 
     def _start(self, queue: _Queue) -> None:
         """Send a batch of this program off, now or when a writer is free."""
-        if queue.flights >= FLIGHTS_PER_PROGRAM or queue.has_turn:
+        if queue.has_turn or not queue.may_fly:
             return
         queue.has_turn = True
         queue.stuck = None
@@ -186,33 +228,34 @@ class Batcher:
             while self._turn:
                 queue = self._turn.popleft()
                 queue.has_turn = False
-                batch, is_bulk = queue.take()
+                line, batch = queue.take()
                 if batch:
-                    await self._fly(queue, batch, is_bulk=is_bulk)
+                    await self._fly(queue, line, batch)
         finally:
             self._flights -= 1
 
-    async def _fly(self, queue: _Queue, batch: list[tuple[Submission, Settle]], *, is_bulk: bool) -> None:
+    async def _fly(self, queue: _Queue, line: _Line, batch: list[tuple[Submission, Settle]]) -> None:
         lanes = {lane for submission, _ in batch for lane in submission.lanes}
         queue.lanes |= lanes
-        queue.flights += 1
-        queue.bulk_flights += is_bulk
-        if queue.singles or queue.bulk:
-            self._start(queue)
+        line.flying += len(batch)
+        line.flights += 1
+        self._start(queue)
         try:
             outcomes = await self._books.book(queue.program_id, [submission for submission, _ in batch])
         finally:
             queue.lanes -= lanes
-            queue.flights -= 1
-            queue.bulk_flights -= is_bulk
-            if is_bulk:
+            line.flying -= len(batch)
+            line.flights -= 1
+            if line is queue.bulk:
                 self._waiting_bulk -= len(batch)
             else:
                 self._waiting -= len(batch)
-            waiting_gauge.labels("bulk" if is_bulk else "single").set(self._waiting_bulk if is_bulk else self._waiting)
+        waiting_gauge.labels("single").set(self._waiting)
+        waiting_gauge.labels("bulk").set(self._waiting_bulk)
+        count_booked(outcomes)
         for (_, settle), outcome in zip(batch, outcomes, strict=True):
             settle(outcome)
-        if queue.singles or queue.bulk:
+        if queue.singles.waiting or queue.bulk.waiting:
             self._start(queue)
         elif not queue.flights:
             self._queues.pop(queue.program_id, None)

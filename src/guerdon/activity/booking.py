@@ -40,6 +40,8 @@ from guerdon.programs.errors import ProgramNotFoundError
 
 ATTEMPTS: Final = 5
 """Times that a batch is decided before it is halved."""
+FEW: Final = 20
+"""Wallets that are derived in the event loop: less than a millisecond."""
 _CONFLICTS = RETRYABLE | {CHECK_VIOLATION, UNIQUE_VIOLATION}
 _NOWHERE = UUID(int=0)
 """The asset of a report that no rule fits."""
@@ -47,6 +49,11 @@ _NOWHERE = UUID(int=0)
 log = structlog.get_logger("guerdon.intake")
 
 batch_size = Histogram("guerdon_intake_batch_size", "Reports a transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 512, 1024))
+batch_seconds = Histogram(
+    "guerdon_intake_batch_seconds",
+    "Time to decide, write and commit a batch.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
 conflicts_total = Counter("guerdon_intake_conflicts_total", "Batches that were decided anew, by what had changed.", ["part"])
 
 
@@ -94,7 +101,8 @@ class Booker:
         """The outcomes of the reports, decided in their order; never raises, and nothing is half booked."""
         batch_size.observe(len(submissions))
         try:
-            return await self._until_committed(program_id, submissions)
+            with batch_seconds.time():
+                return await self._until_committed(program_id, submissions)
         except GuerdonError as error:
             return [error] * len(submissions)
         except Exception as error:
@@ -184,10 +192,11 @@ class Booker:
         return await repository_intake.answers(connection, program_id, sorted(repeats)) if repeats else {}
 
     async def _custody(self, plan: Plan) -> Custody:
-        """Derive the newcomers' wallets, beside the event loop: some 100 microseconds each."""
+        """Derive the newcomers' wallets; many of them beside the event loop, which a few hold up less than a thread would."""
         identities = list(plan.newcomers)
         if identities:
-            addresses = await asyncio.to_thread(self.wallets.addresses, identities)
+            derive = self.wallets.addresses
+            addresses = derive(identities) if len(identities) <= FEW else await asyncio.to_thread(derive, identities)
             for person, address in zip(plan.newcomers.values(), addresses, strict=True):
                 person.wallet_address = address
         hashes = {identity: self.wallets.identity_hash(identity) for identity in identities}
@@ -222,7 +231,8 @@ def _conflict(error: Exception, attempt: int) -> str | None:
         return str(error)
     state = sqlstate(error)
     if state in _CONFLICTS:
-        return f"sqlstate {state}"
+        # The driver names the table where the state is about one.
+        return getattr(error, "table_name", None) or f"sqlstate {state}"
     # A pooled connection may have died while it was idle. Nothing was committed: once more, on another.
     return "connection" if attempt == 1 and driver.is_connection_failure(error) else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from guerdon.activity.errors import InvalidEventError, MissingFieldsError
+from guerdon.kit.direct_http import Exchange, header_lines
 from guerdon.kit.errors import GuerdonError, PayloadTooLargeError, UnsupportedMediaTypeError, render, response_headers
 from guerdon.kit.ratelimit import address_key
 from guerdon.kit.web import request_id_of
@@ -79,6 +80,11 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return headers
 
 
+def headers_as_bytes(headers: Mapping[str, str]) -> Headers:
+    """Headers in the form in which they are sent."""
+    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+
+
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
     """The request's body, of `limit` bytes at most. Raises `PayloadTooLargeError` as soon as there are more."""
     announced = headers.get(b"content-length", b"")
@@ -133,18 +139,21 @@ class Answer:
     body: bytes
     headers: Headers = field(default_factory=Headers)
 
-    def add(self, headers: dict[str, str]) -> None:
-        """Add these headers."""
-        self.headers.extend((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items())
+    @property
+    def all_headers(self) -> Headers:
+        """Its headers, with those that tell of the body."""
+        if not self.body:
+            return self.headers
+        return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self.body)), *self.headers]
 
     async def send(self, send: Send) -> None:
-        """Send it."""
-        headers = self.headers
-        if self.body:
-            length = str(len(self.body)).encode("ascii")
-            headers = [(b"content-type", b"application/json"), (b"content-length", length), *headers]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        """Send it as an ASGI application does."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.all_headers})
         await send({"type": "http.response.body", "body": self.body})
+
+    def send_directly(self, exchange: Exchange) -> None:
+        """Send it on the connection that the request came on."""
+        exchange.answer(self.status, header_lines(self.all_headers), self.body)
 
 
 def error_body(error: GuerdonError, request_id: str) -> dict[str, Any]:
@@ -157,6 +166,8 @@ def error_body(error: GuerdonError, request_id: str) -> dict[str, Any]:
 
 def error_answer(error: GuerdonError, request_id: str) -> Answer:
     """The answer that an error makes."""
-    answer = Answer(error.status, encode(error_body(error, request_id)))
-    answer.add(response_headers(error))
+    answer = Answer(error.status, encode(error_body(error, request_id)), headers_as_bytes(response_headers(error)))
+    if isinstance(error, PayloadTooLargeError):
+        # Whoever goes on sending is not read to the end.
+        answer.headers.append((b"connection", b"close"))
     return answer

@@ -87,14 +87,21 @@ class _Cache(Generic[Key, Value]):
     async def get(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
         """The fresh answer, or that of `make`; who asks meanwhile waits for the same."""
         found = self.fresh(key)
-        if found is not None:
-            return found[0]
+        return found[0] if found is not None else await asyncio.shield(self._made(key, make))
+
+    def renew_in_time(self, key: Key, make: Callable[[], Awaitable[Value]]) -> None:
+        """Have an answer that is fresh made anew once half of its time is over."""
+        if time.monotonic() + self._fresh_seconds / 2 >= self._entries[key][0] and key not in self._making:
+            # An error is nobody's here: when the answer's time is over, whoever asks meets it.
+            self._made(key, make).add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def _made(self, key: Key, make: Callable[[], Awaitable[Value]]) -> asyncio.Task[Value]:
         task = self._making.get(key)
         if task is None:
             task = asyncio.ensure_future(self._make(key, make))
             self._making[key] = task
             task.add_done_callback(lambda _: self._making.pop(key, None))
-        return await asyncio.shield(task)
+        return task
 
     async def _make(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
         # Fresh from before it was asked: what changes while the answer is on its way is then not missed.
@@ -135,6 +142,16 @@ class Directory:
             # A brand id never moves to another program, so only "unknown" goes out of date.
             known = await self._ids.get(brand_id, lambda: self._id_of(brand_id))
         return None if known is None else await self.by_id(known)
+
+    def known(self, brand_id: str) -> KnownProgram | None:
+        """The program of a brand id in lower case, if it is known and need not be asked again now."""
+        program_id = self._ids.peek(brand_id)
+        found = None if program_id is None else self._programs.fresh(program_id)
+        if program_id is None or found is None:
+            return None
+        # Whoever is asked for all the time is asked again in good time, beside the traffic.
+        self._programs.renew_in_time(program_id, lambda: self._refreshed(program_id))
+        return found[0]
 
     async def by_id(self, program_id: UUID) -> KnownProgram | None:
         """The program of an id."""

@@ -23,6 +23,7 @@ from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database
 from guerdon.kit.ratelimit import RateLimiter
 from guerdon.kit.secrets import KeyRing
+from guerdon.ledger.recall import Recall
 from guerdon.settings import Environment, Settings
 
 BULK_REQUESTS: Final = 8
@@ -34,6 +35,7 @@ class EventsApi:
 
     reception: Reception
     intake: EventIntake
+    recall: Recall
     booking_time: Callable[[datetime], datetime] = as_it_is
 
     def front(self, app: App) -> App:
@@ -56,11 +58,12 @@ async def open_events_api(
     wallets: WalletProvider,
     limiter: RateLimiter,
     clock: Clock,
+    recall: Recall,
     booking_time: Callable[[datetime], datetime] = as_it_is,
 ) -> AsyncGenerator[EventsApi]:
     """Open the event handler; at the end everything that was taken is booked and answered before this returns.
 
-    `booking_time` makes the time of a booking of the database's clock.
+    `booking_time` makes the time of a booking of the database's clock; `recall` takes reserved payouts back for reversals.
     """
     development = settings.environment is Environment.DEVELOPMENT
     directory = Directory(database, secrets, clock)
@@ -78,7 +81,7 @@ async def open_events_api(
     stop = asyncio.Event()
     listening = asyncio.create_task(directory.run(stop))
     try:
-        yield EventsApi(reception, EventIntake(reception), booking_time)
+        yield EventsApi(reception, EventIntake(reception), recall, booking_time)
     finally:
         await reception.batcher.drain()
         await reception.watch.close()

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from guerdon.accounts.identities import normalise
+from guerdon.accounts.repository import account_of
 from guerdon.activity import repository_history as repository
 from guerdon.activity.errors import EventNotFoundError
 from guerdon.activity.repository_history import EventRow
@@ -47,13 +48,21 @@ class EventView(Wire):
 
 async def events_page(
     session: ProgramSession, before: UUID | None, limit: int, *, event_type: str | None = None, user: str | None = None
-) -> list[EventView]:
-    """Events newest first, one more than `limit` if there are more. `user` is an email or `platform:id`."""
-    identity = None if user is None else normalise(user, await _synthetic_domains(session))
-    rows = await repository.events_before(
-        session, session.program_id, before, limit + 1, event_type=event_type, identity=identity
+) -> tuple[list[EventView], UUID | None]:
+    """Events newest first, `limit` at most, and the id before which to go on. `user` is an email or `platform:id`.
+
+    Fewer than `limit`, or none, and yet something to go on with: a rare type is looked for a piece of the history at a time.
+    """
+    account_id = None
+    if user is not None:
+        account = await account_of(session, session.program_id, normalise(user, await _synthetic_domains(session)))
+        if account is None:
+            return [], None
+        account_id = account.id
+    page = await repository.events_before(
+        session, session.program_id, before, limit, event_type=event_type, account_id=account_id
     )
-    return [_view(row) for row in rows]
+    return [_view(row) for row in page.rows], page.following
 
 
 async def event_of(session: ProgramSession, event_id: UUID) -> EventView:

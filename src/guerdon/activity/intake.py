@@ -1,4 +1,7 @@
-"""The hot path: `POST /loyalteez-api/manual-event` as plain ASGI, answered when its batch is committed.
+"""The hot path: `POST /loyalteez-api/manual-event`, answered when its batch is committed.
+
+A signed report goes straight from its connection into a batch and back (`EventIntake.handle`, `kit/direct_http.py`); whatever has
+to be waited for before that, such as a program that is not known yet, goes through the same steps as plain ASGI.
 
 Bulk is `intake_bulk.py`; other endpoints of the event handler are `routes.py`. What is decided is not decided here.
 """
@@ -13,11 +16,12 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from guerdon.activity import keys
-from guerdon.activity.authentication import Caller
+from guerdon.activity.authentication import SIGNATURE_HEADER, Caller
 from guerdon.activity.calls import (
     Answer,
     Call,
     ClientGoneError,
+    Headers,
     Receive,
     ScopeMap,
     Send,
@@ -26,13 +30,15 @@ from guerdon.activity.calls import (
     error_answer,
     read_body,
 )
+from guerdon.activity.counts import count_refused
 from guerdon.activity.intake_bulk import answer_bulk
 from guerdon.activity.reception import Reception, event_answer, submission_of
 from guerdon.activity.schemas import decode_object, parse_key, parse_report
 from guerdon.activity.submissions import Booked, Outcome, Submission
 from guerdon.activity.waiting import preferred_wait
-from guerdon.kit.errors import GuerdonError, InternalError, MethodNotAllowedError
-from guerdon.kit.web import requests_total
+from guerdon.kit.direct_http import Direct, Exchange
+from guerdon.kit.errors import GuerdonError, InternalError, MethodNotAllowedError, UnavailableError
+from guerdon.kit.web import request_id_of, requests_total
 
 MANUAL_EVENT: Final = "/loyalteez-api/manual-event"
 BULK_EVENTS: Final = "/loyalteez-api/bulk-events"
@@ -58,6 +64,11 @@ class EventIntake:
         self._seconds = {path: intake_seconds.labels(path) for path in PATHS}
         self._counted: dict[tuple[str, str, int], Counter] = {}
 
+    @property
+    def direct(self) -> tuple[bytes, Direct]:
+        """The route that needs no ASGI, with its path."""
+        return MANUAL_EVENT.encode("ascii"), Direct(b"POST", MAX_EVENT_BYTES, self.handle)
+
     async def __call__(self, scope: ScopeMap, receive: Receive, send: Send) -> None:
         """Answer one request; errors too, whatever they are."""
         started = time.perf_counter()
@@ -68,16 +79,57 @@ class EventIntake:
         except ClientGoneError:
             return
         except GuerdonError as error:
-            answer = error_answer(error, call.request_id)
+            answer = _refusal(error, call)
         except Exception as error:
             log.exception("request_failed", request_id=call.request_id, route=path, error=type(error).__name__)
-            answer = error_answer(InternalError(), call.request_id)
+            answer = _refusal(InternalError(), call)
         answer.headers.append((b"x-request-id", call.request_id.encode("ascii")))
         origin = call.headers.get(b"origin")
         if origin is not None and scope["method"] != "OPTIONS":
             answer.headers += await self._reception.origins.headers(origin)
         await answer.send(send)
-        self._count(scope["method"], path, answer.status)
+        self._account(scope["method"], path, answer.status, started)
+
+    def handle(self, exchange: Exchange) -> bool:
+        """Answer a signed report now or when it is booked; False if something has to be asked first."""
+        headers = exchange.headers
+        if SIGNATURE_HEADER not in headers or b"origin" in headers or b"prefer" in headers:
+            return False
+        waiting = _Waiting(self, exchange, Call(headers, exchange.peer, request_id_of(headers.items()), exchange.body))
+        try:
+            if not self._submit(waiting):
+                return False
+        except GuerdonError as error:
+            waiting.answer(_refusal(error, waiting.call))
+        except Exception as error:
+            log.exception("request_failed", request_id=waiting.call.request_id, route=MANUAL_EVENT, error=type(error).__name__)
+            waiting.answer(_refusal(InternalError(), waiting.call))
+        return True
+
+    def _submit(self, waiting: _Waiting) -> bool:
+        """The steps of `_answer_event` up to the batch, for a report of whose sender everything is known."""
+        reception, call = self._reception, waiting.call
+        call.require_json()
+        program = reception.authenticator.known_signer(call)
+        if program is None:
+            return False
+        if reception.batcher.is_full(program.id):
+            # Before anything is computed: what is refused in masses has to be cheap.
+            raise UnavailableError(retry_after=1)
+        proof = reception.authenticator.signed(call, program)
+        body = parse_report(decode_object(call.body))
+        caller = reception.authenticator.signing_caller(proof, program, brand_id=body.brand_id, domain=body.domain)
+        waiting.allowance = reception.known_allowance()
+        submission = submission_of(caller, body, keys.MANUAL_EVENT, parse_key(call.header(b"idempotency-key")))
+        reception.batcher.submit(program.id, submission, waiting.settle)
+        return True
+
+    def account_direct(self, status: int, started: float) -> None:
+        """Count an answer that `handle` gave."""
+        self._account("POST", MANUAL_EVENT, status, started)
+
+    def _account(self, method: str, path: str, status: int, started: float) -> None:
+        self._count(method, path, status)
         self._seconds[path].observe(time.perf_counter() - started)
 
     async def _answer(self, method: str, path: str, call: Call, receive: Receive) -> Answer:
@@ -112,8 +164,8 @@ async def _answer_event(reception: Reception, call: Call) -> Answer:
         outcome = await _booked(reception, caller, submission)
         answer = await _answer_booked(reception, call, caller, outcome)
     except GuerdonError as error:
-        answer = error_answer(error, call.request_id)
-    answer.add(allowance)
+        answer = _refusal(error, call)
+    answer.headers += allowance
     return answer
 
 
@@ -137,9 +189,42 @@ async def _answer_booked(reception: Reception, call: Call, caller: Caller, booke
     transaction_hash: str | None = None
     if seconds and booked.delivery_id is not None and booked.transaction_hash is None:
         transaction_hash = await reception.watch.transaction(caller.program.id, booked.delivery_id, seconds)
-    answer = Answer(200, encode(event_answer(booked, transaction_hash)))
+    answer = _acceptance(booked, transaction_hash)
     if seconds:
         answer.headers.append((b"preference-applied", b"wait=%d" % seconds))
+    return answer
+
+
+def _acceptance(booked: Booked, transaction_hash: str | None = None) -> Answer:
+    answer = Answer(200, encode(event_answer(booked, transaction_hash)))
     if booked.is_repeat:
         answer.headers.append((b"idempotency-replayed", b"true"))
     return answer
+
+
+def _refusal(error: GuerdonError, call: Call) -> Answer:
+    count_refused(error)
+    return error_answer(error, call.request_id)
+
+
+class _Waiting:
+    """A report that came straight from its connection, until it is answered there."""
+
+    __slots__ = ("_exchange", "_intake", "_started", "allowance", "call")
+
+    def __init__(self, intake: EventIntake, exchange: Exchange, call: Call) -> None:
+        self._intake = intake
+        self._exchange = exchange
+        self._started = time.perf_counter()
+        self.call = call
+        self.allowance: Headers = []
+
+    def settle(self, outcome: Outcome) -> None:
+        """What the batcher calls."""
+        self.answer(_refusal(outcome, self.call) if isinstance(outcome, GuerdonError) else _acceptance(outcome))
+
+    def answer(self, answer: Answer) -> None:
+        """Answer, and count it."""
+        answer.headers += (*self.allowance, (b"x-request-id", self.call.request_id.encode("ascii")))
+        answer.send_directly(self._exchange)
+        self._intake.account_direct(answer.status, self._started)

@@ -15,7 +15,8 @@ import msgspec
 from guerdon.activity import keys
 from guerdon.activity.authentication import Proof
 from guerdon.activity.batcher import Settle
-from guerdon.activity.calls import NDJSON, Answer, Call, Receive, encode, error_body, read_body
+from guerdon.activity.calls import NDJSON, Answer, Call, Headers, Receive, encode, error_body, read_body
+from guerdon.activity.counts import count_refused
 from guerdon.activity.errors import TooManyEventsError
 from guerdon.activity.reception import EventAnswer, Reception, event_answer, submission_of
 from guerdon.activity.schemas import ReportBody, decode_object, invalid_event, parse_key, parse_report
@@ -54,6 +55,7 @@ class _Results:
 
     def settle(self, line: int, outcome: Outcome) -> None:
         if isinstance(outcome, GuerdonError):
+            count_refused(outcome)
             self._failed += 1
             self._results[line] = {"success": False, **error_body(outcome, self._request_id)}
         else:
@@ -93,17 +95,13 @@ async def _answer(reception: Reception, call: Call, receive: Receive) -> Answer:
     results = _Results(len(events), call.request_id)
     reception.batcher.reserve_bulk(len(events))
     allowance = await _submit(reception, proof, events, header_key, results)
-    answer = Answer(200, encode(await results.answer()))
-    answer.add(allowance)
-    return answer
+    return Answer(200, encode(await results.answer()), allowance)
 
 
-async def _submit(
-    reception: Reception, proof: Proof, events: list[Any], header_key: str | None, results: _Results
-) -> dict[str, str]:
+async def _submit(reception: Reception, proof: Proof, events: list[Any], header_key: str | None, results: _Results) -> Headers:
     """Send off what is well-formed and settle the rest; the rate-limit headers of the last event."""
     by_program: defaultdict[UUID, list[Entry]] = defaultdict(list)
-    allowance: dict[str, str] = {}
+    allowance: Headers = []
     unused = len(events)
     try:
         for line, event in enumerate(events):

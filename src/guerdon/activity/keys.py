@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
 from typing import Final
 
 from guerdon.earning.terms import Trust
 
 HASH_BYTES: Final = 16
+_SIGNATURE: Final = b"\x00\x00\x00\tsignature"
+"""What the hashes of signatures begin with: the word, after its length."""
 
 EVENT: Final = "event"
 """The operation whose scope an event's own key is in, on whatever path the event comes: what was sent alone and is sent
@@ -24,7 +27,7 @@ def idempotency_key_hash(trust: Trust, operation: str, key: str, identity: str |
     A browser can neither occupy nor read a server's key, and the key of a program's signatures plays no part.
     """
     owner = identity.encode() if trust.is_public and identity is not None else b""
-    return _hash(b"key", trust.value.encode(), operation.encode(), owner, key.encode())
+    return _digest(_scope_of(trust, operation) + _framed(owner) + _framed(key.encode()))
 
 
 def line_key_hash(trust: Trust, key: str, line: int, identity: str | None = None) -> bytes:
@@ -37,21 +40,31 @@ def line_signature_hash(signature: bytes, line: int) -> bytes:
 
     So a bulk of one line, whose body is that of a single event, is known on the other path too.
     """
-    return signature_hash(signature) if line == 0 else _hash(b"signature", signature, line.to_bytes(4, "big"))
+    if line == 0:
+        return signature_hash(signature)
+    return _digest(_SIGNATURE + _framed(signature) + _framed(line.to_bytes(4, "big")))
 
 
 def signature_hash(signature: bytes) -> bytes:
     """The hash of a signature (its bytes, so that upper and lower case hex are one); it counts once a program (SAFETY S11)."""
-    return _hash(b"signature", signature)
+    return _digest(_SIGNATURE + _framed(signature))
 
 
 def body_hash(body: bytes) -> bytes:
     """What tells a repeat of a request from another request with the same key."""
-    return blake2b(body, digest_size=HASH_BYTES).digest()
+    return _digest(body)
 
 
-def _hash(*parts: bytes) -> bytes:
-    digest = blake2b(digest_size=HASH_BYTES)
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "big") + part)
-    return digest.digest()
+@cache
+def _scope_of(trust: Trust, operation: str) -> bytes:
+    """The part of what is hashed that is the same for all keys of a trust and an operation."""
+    return _framed(b"key") + _framed(trust.value.encode()) + _framed(operation.encode())
+
+
+def _framed(part: bytes) -> bytes:
+    """A part with its length, so that no two lists of parts are the same bytes."""
+    return len(part).to_bytes(4, "big") + part
+
+
+def _digest(framed: bytes) -> bytes:
+    return blake2b(framed, digest_size=HASH_BYTES).digest()

@@ -34,14 +34,6 @@ class Person:
     reported_wallet: str | None = None
 
 
-@dataclass(slots=True)
-class Balance:
-    """An account's balance of one asset, as far as booking a reward needs it."""
-
-    version: int = 0
-    available: int = 0
-
-
 class KnownKey(msgspec.Struct, frozen=True):
     """What a key or a signature was used for."""
 
@@ -58,8 +50,6 @@ class Loaded:
     """The database's clock."""
     config_version: int
     people: dict[str, Person] = field(default_factory=dict[str, Person])
-    balances: dict[tuple[UUID, UUID], Balance] = field(default_factory=dict[tuple[UUID, UUID], Balance])
-    """By (asset, account)."""
     keys: dict[bytes, KnownKey] = field(default_factory=dict[bytes, KnownKey])
     state: State = field(default_factory=State)
 
@@ -81,17 +71,20 @@ class Posting(msgspec.Struct, frozen=True):
     asset_id: UUID
     account_id: UUID
     amount: int
-    version: int
-    available_after: int
+    nth: int
+    """Which of the account's in this batch it is."""
+    available_change: int
+    """Of the account, by this and its earlier ones in this batch."""
 
 
 @dataclass(slots=True)
 class BalanceChange:
-    """What a batch adds to one account's balance of one asset."""
+    """What a batch adds to one account's balance of one asset, whatever that is by then."""
 
     earned: int = 0
     held: int = 0
     repaid: int = 0
+    available: int = 0
     postings: int = 0
 
 
@@ -162,7 +155,7 @@ def caps_to_load(terms: Terms, submissions: Sequence[Submission], loaded: Loaded
     keys: set[str] = set()
     for submission in submissions:
         rule = terms.rules.get(submission.event_type)
-        if rule is not None:
+        if rule is not None and (rule.is_capped or submission.trust.is_public):
             keys.update(cap_keys(_report(submission, loaded.people[submission.identity]), rule, terms.program, loaded.now))
     return sorted(keys)
 
@@ -219,7 +212,7 @@ def _decide(plan: Plan, terms: Terms, submission: Submission, loaded: Loaded, ow
     _note_hint(plan, submission, person, is_new=is_new)
     _count(plan, report, earned)
     if earned.points:
-        _book(plan, loaded, event_id, person.account_id, rule, earned)
+        _book(plan, event_id, person.account_id, rule, earned)
     return Accepted(
         event_id=event_id,
         submission=submission,
@@ -264,18 +257,16 @@ def _count(plan: Plan, report: Report, earned: Earned) -> None:
         plan.caps[cap.key] = CapUse(cap.key, cap.name, cap.limit, amount, cap.day)
 
 
-def _book(plan: Plan, loaded: Loaded, event_id: UUID, account_id: UUID, rule: RuleTerms, earned: Earned) -> None:
+def _book(plan: Plan, event_id: UUID, account_id: UUID, rule: RuleTerms, earned: Earned) -> None:
     """The movements of one reward (DESIGN section 6, rule 1; debts first: SAFETY S13)."""
     key = (rule.asset_id, account_id)
-    balance = loaded.balances.setdefault(key, Balance())
     change = plan.balances.setdefault(key, BalanceChange())
     rest = earned.points - earned.repaid
     held = rest if rule.delivery == Delivered.AUTOMATIC else 0
     for kind, amount in _movements(earned, held):
-        balance.version += 1
-        balance.available += _AVAILABLE_CHANGE[kind] * amount
         change.postings += 1
-        plan.postings.append(Posting(kind, event_id, rule.asset_id, account_id, amount, balance.version, balance.available))
+        change.available += _AVAILABLE_CHANGE[kind] * amount
+        plan.postings.append(Posting(kind, event_id, rule.asset_id, account_id, amount, change.postings, change.available))
     change.earned += earned.points
     change.held += held
     change.repaid += earned.repaid

@@ -12,6 +12,7 @@ import msgspec
 from guerdon.activity import keys
 from guerdon.activity.authentication import Authenticator, Caller
 from guerdon.activity.batcher import MAX_WAITING, Batcher
+from guerdon.activity.calls import Headers, headers_as_bytes
 from guerdon.activity.cors import Origins
 from guerdon.activity.directory import Directory
 from guerdon.activity.schemas import ReportBody, canonical_report
@@ -20,6 +21,7 @@ from guerdon.activity.waiting import TransactionWatch
 from guerdon.kit.ratelimit import Rate, RateLimiter
 
 MINUTE_SECONDS: Final = 60
+_MOST_WAITING: Final = (b"x-ratelimit-limit", b"%d" % MAX_WAITING)
 
 
 class EventAnswer(msgspec.Struct, rename="camel"):
@@ -52,22 +54,22 @@ class Reception:
     bulk_slots: asyncio.Semaphore
     """Bulk requests at once: each may hold a body of `max_bulk_bytes`."""
 
-    async def allowance(self, caller: Caller, cost: int = 1) -> dict[str, str]:
-        """The `X-RateLimit-*` headers for this caller. Raises `RateLimitedError` where anyone could send too much.
-
-        Who is known is held back by nothing but what this process can take now.
-        """
+    async def allowance(self, caller: Caller, cost: int = 1) -> Headers:
+        """The `X-RateLimit-*` headers for this caller. Raises `RateLimitedError` where anyone could send too much."""
         if caller.client_address is None:
-            room = self.batcher.room
-            return {
-                "X-RateLimit-Limit": str(MAX_WAITING),
-                "X-RateLimit-Remaining": str(room),
-                "X-RateLimit-Reset": str(int(time.time()) + 1),
-            }
+            return self.known_allowance()
         key = f"{caller.program.id}:{caller.client_address}"
         state = await self.limiter.hit("events", key, self.unsigned_rate, cost=cost)
         state.require()
-        return state.headers()
+        return headers_as_bytes(state.headers())
+
+    def known_allowance(self) -> Headers:
+        """The same for who is known, and held back by nothing but what this process can take now."""
+        return [
+            _MOST_WAITING,
+            (b"x-ratelimit-remaining", b"%d" % self.batcher.room),
+            (b"x-ratelimit-reset", b"%d" % (int(time.time()) + 1)),
+        ]
 
 
 def submission_of(

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy import and_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.activity.models import EventKey
 from guerdon.activity.schemas_lookups import HistoryEntry
 from guerdon.earning.models import Accrual
 from guerdon.kit.database import PlatformSession, ProgramSession
-from guerdon.ledger.models import UNDELIVERED, Asset, Delivery, DeliveryState
+from guerdon.kit.models import constants
+from guerdon.ledger.models import UNDELIVERED, Asset, Delivery
 
 _IN_FLIGHT = 50
 """Transactions of one account that are looked up for one answer."""
@@ -39,20 +40,30 @@ async def asset_by_id(session: ProgramSession, asset_id: UUID) -> Asset:
     return await session.get_one(Asset, asset_id)
 
 
+# What became final in a later block than the one that was read is among the account's newest: the node that was asked is only
+# ever a few blocks behind the one that the worker asks.
+_UNDELIVERED = text(
+    """
+    select coalesce(sum(points), 0) from (
+        select points from deliveries
+         where program_id = :program_id and account_id = :account_id and asset_id = :asset_id
+           and state not in ('final', 'refused', 'returned') and (block_number is null or block_number > :block_number)
+        union all
+        select points from (select points, asset_id, state, block_number from deliveries
+                             where program_id = :program_id and account_id = :account_id order by id desc limit 200) newest
+         where asset_id = :asset_id and state = 'final' and block_number > :block_number) owed
+    """
+)
+
+
 async def undelivered(session: ProgramSession, program_id: UUID, asset_id: UUID, account_id: UUID, block_number: int) -> int:
     """Points whose tokens were not on chain at the end of that block (SAFETY S24).
 
     A payout that was included up to the block is in the wallet's balance there; a final one of a later block is not.
     """
-    later: ColumnElement[bool] = Delivery.block_number > block_number
-    not_yet = or_(
-        and_(Delivery.state.in_(UNDELIVERED), or_(Delivery.block_number.is_(None), later)),
-        and_(Delivery.state == DeliveryState.FINAL, later),
-    )
     found = await session.scalar(
-        select(func.coalesce(func.sum(Delivery.points), 0)).where(
-            Delivery.program_id == program_id, Delivery.asset_id == asset_id, Delivery.account_id == account_id, not_yet
-        )
+        _UNDELIVERED,
+        {"program_id": program_id, "asset_id": asset_id, "account_id": account_id, "block_number": block_number},
     )
     return int(found or 0)
 
@@ -65,7 +76,7 @@ async def in_flight(session: ProgramSession, program_id: UUID, asset_id: UUID, a
             Delivery.program_id == program_id,
             Delivery.asset_id == asset_id,
             Delivery.account_id == account_id,
-            Delivery.state.in_(UNDELIVERED),
+            Delivery.state.in_(constants(*UNDELIVERED)),
             Delivery.block_number.is_(None),
             Delivery.transaction_hash.is_not(None),
         )
@@ -101,6 +112,6 @@ async def schema_version(session: PlatformSession) -> str | None:
 async def lags(session: PlatformSession) -> dict[str, float]:
     """The age in seconds of the oldest unfinished thing of each kind, over all programs (SAFETY S2)."""
     rows = await session.execute(
-        text("select gauge, max(oldest_seconds) from guerdon_gauges_v1() where items > 0 group by gauge order by gauge")
+        text("select gauge, max(oldest_seconds) from guerdon_gauges_v2() where items > 0 group by gauge order by gauge")
     )
     return {str(gauge): round(float(seconds), 1) for gauge, seconds in rows if seconds is not None}

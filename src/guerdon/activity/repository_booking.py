@@ -1,7 +1,8 @@
 """The one statement that writes a batch of intake, and the message that takes the funds and commits.
 
-Rows go in by key order and by `on conflict`: nothing waits in a cycle, and nothing that another process did meanwhile is
-overwritten. Each part says what it wrote; `write` compares, and the caller rolls back unless everything is as planned.
+Rows go in by key order: nothing waits in a cycle, and nothing that another process did meanwhile is overwritten. What must be new
+is inserted plainly: a row that is there already fails the statement (23505), and the batch is decided anew. Each other part says
+what it wrote; `write` compares, and the caller rolls back unless everything is as planned.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ _FROM = [EFFECTS[kind].from_bucket.value for kind in _KINDS]
 _TO = [EFFECTS[kind].to_bucket.value for kind in _KINDS]
 
 # The parts are carried out in the order in which the final select, which therefore reads from no table, asks for them: balances,
-# then what waits for delivery, then counters by key (SAFETY S15). A changed balance or counter is recognised by what it is
-# afterwards: claims and version only ever rise, so "loaded + n" means that nobody else touched the row. A repayment travels as a
-# negative `moved`: the row as proposed has to pass the table's checks even where the row is there already, and a negative debt
-# would not.
+# then what waits for delivery, then counters by key (SAFETY S15). A counter that changed is recognised by what it is afterwards:
+# claims only ever rise, so "loaded + n" means that nobody else touched the row. A balance may have changed, as it does with each
+# delivery: no decision rests on more of it than the debt, and the postings take their version and running balance from the row
+# as it is written. A repayment travels as a negative `moved`: the row as proposed has to pass the table's checks even where the
+# row is there already, and a negative debt would not.
 _WRITE = """
 with
 given as materialized (
@@ -50,12 +52,12 @@ people as (
     insert into accounts (program_id, id, wallet_address, reported_wallet, created_at)
     select $1::uuid, n.id, n.wallet, n.hint, $2::timestamptz
     from unnest($17::uuid[], $18::text[], $19::text[]) as n(id, wallet, hint)
-    on conflict do nothing returning 1
+    returning 1
 ),
 names as (
     insert into identities (program_id, identity, account_id, created_at)
     select $1, n.identity, n.id, $2 from unnest($20::text[], $21::uuid[]) as n(identity, id)
-    on conflict do nothing returning 1
+    returning 1
 ),
 custody as (
     insert into wallets (identity_hash, namespace, address, provider, derivation, created_at)
@@ -73,7 +75,11 @@ balanced as (
         reversed = account_balances.reversed - excluded.moved,
         debt = account_balances.debt + excluded.moved,
         version = account_balances.version + excluded.version
-    returning version
+    returning account_id, version, available, debt
+),
+books as materialized (
+    select array_agg(account_id) as accounts, array_agg(version) as versions, array_agg(available) as available,
+        array_agg(debt) as debts from balanced
 ),
 waiting as (
     insert into deliveries (program_id, id, asset_id, account_id, kind, state, points, requested_at, updated_at)
@@ -103,39 +109,37 @@ bound as (
     insert into event_keys (program_id, key_hash, event_id, body_hash, operation)
     select $1, k.hash, k.event_id, k.body, k.operation
     from unnest($43::bytea[], $44::uuid[], $45::bytea[], $46::text[]) as k(hash, event_id, body, operation)
-    on conflict do nothing returning 1
+    returning 1
 ),
 happened as (
     insert into events (program_id, id, account_id, identity, event_type, trust, domain, channel, source_url,
         client_address, metadata, received_at)
     select $1, id, account_id, identity, event_type, trust, domain, channel, source_url, client_address, metadata::jsonb, $2
-    from given on conflict do nothing returning 1
+    from given
 ),
 accrued as (
     insert into accruals (program_id, id, account_id, asset_id, earned_by, points, reasons, delivery_id, accrued_at)
     select $1, g.id, g.account_id, g.asset_id, g.event_type, g.points, g.reasons::jsonb, slots.ids[nullif(g.slot, 0)], $2
-    from given g cross join slots on conflict do nothing returning 1
+    from given g cross join slots
 ),
 posted as (
     insert into postings (program_id, asset_id, kind, ref, from_bucket, to_bucket, amount, account_id, version,
         available_after, posted_at)
-    select $1, p.asset_id, ($47::text[])[p.kind], p.ref, ($48::text[])[p.kind], ($49::text[])[p.kind], p.amount,
-        p.account_id, p.version, p.available, $2
-    from unnest($50::int[], $51::uuid[], $52::uuid[], $53::uuid[], $54::bigint[], $55::bigint[], $56::bigint[])
-        as p(kind, ref, asset_id, account_id, amount, version, available)
-    on conflict do nothing returning 1
+    select $1, ($27::uuid[])[p.slot], ($47::text[])[p.kind], p.ref, ($48::text[])[p.kind], ($49::text[])[p.kind], p.amount,
+        ($28::uuid[])[p.slot], books.versions[p.slot] - p.later, books.available[p.slot] - p.later_change, $2
+    from unnest($50::int[], $51::uuid[], $52::int[], $53::bigint[], $54::bigint[], $55::bigint[])
+        as p(kind, ref, slot, amount, later, later_change) cross join books
 ),
 told as (
     insert into outbox (id, program_id, kind, payload, created_at, last_seen_at)
-    select $57::uuid, $1, $58::text, $59::text::jsonb, $2, $2 where $60::boolean on conflict do nothing returning 1
+    select $56::uuid, $1, $57::text, $58::text::jsonb, $2, $2 where $59::boolean
 )
 select (select count(*) from people) as people, (select count(*) from names) as names,
-    (select count(*) from custody) as custody, (select array_agg(version) from balanced) as versions,
+    (select count(*) from custody) as custody, (select debts from books) as debts, (select accounts from books) as balanced,
     (select ids from slots) as deliveries, (select accounts from slots) as accounts,
     (select array_agg(claims) from counted) as claims,
     (select array_agg(cap_key) from capped) as cap_keys, (select array_agg(used) from capped) as used,
-    (select count(*) from bound) as bound, (select count(*) from happened) as happened,
-    (select count(*) from accrued) as accrued, (select count(*) from posted) as posted, (select count(*) from told) as told,
+    (select count(*) from bound) as bound,
     (select count(*) from unnest($25::bytea[], $26::text[]) as n(hash, address)
         cross join lateral (select address from wallets where identity_hash = n.hash and namespace = $22 offset 0) w
         where w.address <> n.address) as strange_wallets
@@ -209,7 +213,7 @@ async def write(connection: RawConnection, program_id: UUID, plan: Plan, loaded:
         [used.event_id for used in used_for],
         [used.body_hash for used in used_for],
         [used.operation for used in used_for],
-        *_columns_of_postings(postings),
+        *_columns_of_postings(postings, plan, {key: slot for slot, key in enumerate(balances, 1)}),
         uuid7(),
         ACCEPTED,
         msgspec.json.encode({"events": len(accepted), "points": sum(event.points for event in accepted)}).decode("utf-8"),
@@ -221,16 +225,17 @@ async def write(connection: RawConnection, program_id: UUID, plan: Plan, loaded:
     _compare("identities", row["names"], len(newcomers))
     # An identity's wallet is the same in every program, for ever: nobody is paid to another one (SAFETY S6).
     _compare("wallets", row["strange_wallets"], 0)
-    _compare("balances", row["versions"] or [], [loaded.balances[key].version for key in balances])
+    # Postings take version and running balance by place: the rows were written in the order in which they were asked for.
+    _compare("balances", row["balanced"] or [], [account_id for _, account_id in balances])
+    _compare(
+        "debts", row["debts"] or [], [loaded.state.debts.get((account_id, asset_id), 0) for asset_id, account_id in balances]
+    )
     _compare("deliveries", row["accounts"] or [], [account_id for _, account_id in deliveries])
     _compare("claims", row["claims"] or [], [loaded.state.claims[claim].count for claim in claims])
     _compare("caps", row["cap_keys"] or [], [cap.key for cap in caps])
     if any(used > cap.limit for used, cap in zip(row["used"] or [], caps, strict=True)):
         raise ConflictingWriteError("limits")
     _compare("keys", row["bound"], len(keys))
-    _compare("events", row["happened"], len(accepted))
-    _compare("accruals", row["accrued"], len(accepted))
-    _compare("postings", row["posted"], len(postings))
     return list(row["deliveries"] or ())
 
 
@@ -271,18 +276,22 @@ def _sparse(values: Sequence[str | None]) -> Sequence[str | None]:
     return values if any(value is not None for value in values) else []
 
 
-def _columns_of_postings(postings: Sequence[Posting]) -> tuple[list[object], ...]:
+def _columns_of_postings(
+    postings: Sequence[Posting], plan: Plan, slots: Mapping[tuple[UUID, UUID], int]
+) -> tuple[list[object], ...]:
+    """What is left of the batch after each posting is taken off the balance as it then is: that is the balance after it."""
+    keys = [(posting.asset_id, posting.account_id) for posting in postings]
+    changes = [plan.balances[key] for key in keys]
     return (
         [*_KIND_NAMES],
         [*_FROM],
         [*_TO],
         [_KIND_NUMBER[posting.kind] for posting in postings],
         [posting.ref for posting in postings],
-        [posting.asset_id for posting in postings],
-        [posting.account_id for posting in postings],
+        [slots[key] for key in keys],
         [posting.amount for posting in postings],
-        [posting.version for posting in postings],
-        [posting.available_after for posting in postings],
+        [change.postings - posting.nth for change, posting in zip(changes, postings, strict=True)],
+        [change.available - posting.available_change for change, posting in zip(changes, postings, strict=True)],
     )
 
 

@@ -12,6 +12,9 @@ from guerdon.earning.models import Accrual
 from guerdon.kit.database import ScopedSession
 from guerdon.ledger.models import Asset, Delivery
 
+_LOOKED_THROUGH = 5_000
+"""Events that one page looks through."""
+
 
 class EventRow(NamedTuple):
     """An event, what it earned, the asset's symbol, and the payout that it is in."""
@@ -20,6 +23,13 @@ class EventRow(NamedTuple):
     accrual: Accrual | None
     symbol: str | None
     delivery: Delivery | None
+
+
+class EventPage(NamedTuple):
+    """Some events, and where to go on; a page that is not full has a following one while not all was looked through."""
+
+    rows: list[EventRow]
+    following: UUID | None
 
 
 def _events(program_id: UUID) -> Select[Event, Accrual, str, Delivery]:
@@ -39,17 +49,28 @@ async def events_before(
     limit: int,
     *,
     event_type: str | None = None,
-    identity: str | None = None,
-) -> list[EventRow]:
-    """A page of a program's events, newest first."""
-    query = _events(program_id).order_by(Event.id.desc()).limit(limit)
+    account_id: UUID | None = None,
+) -> EventPage:
+    """A page of a program's events, newest first, of an account or a type where one is given.
+
+    What is looked through for one page is bounded: of a rare type there may be none in it and more to come.
+    """
+    # An account's events are found by what they earned, which has an index for that: there is an accrual for each event.
+    seen = select(Event.id, Event.event_type).where(Event.program_id == program_id).order_by(Event.id.desc())
+    if account_id is not None:
+        seen = select(Accrual.id, Accrual.earned_by.label("event_type")).order_by(Accrual.id.desc())
+        seen = seen.where(Accrual.program_id == program_id, Accrual.account_id == account_id)
     if before is not None:
-        query = query.where(Event.id < before)
+        seen = seen.where((Event.id if account_id is None else Accrual.id) < before)
+    window = seen.limit(_LOOKED_THROUGH).subquery()
+    query = _events(program_id).join(window, window.c.id == Event.id).order_by(window.c.id.desc()).limit(limit + 1)
     if event_type is not None:
-        query = query.where(Event.event_type == event_type)
-    if identity is not None:
-        query = query.where(Event.identity == identity)
-    return [EventRow(*row) for row in await session.execute(query)]
+        query = query.where(window.c.event_type == event_type)
+    rows = [EventRow(*row) for row in await session.execute(query)]
+    if len(rows) > limit:
+        return EventPage(rows[:limit], rows[limit - 1].event.id)
+    last_seen = select(window.c.id).order_by(window.c.id.desc()).offset(_LOOKED_THROUGH - 1)
+    return EventPage(rows, await session.scalar(last_seen))
 
 
 async def event(session: ScopedSession, program_id: UUID, event_id: UUID) -> EventRow | None:

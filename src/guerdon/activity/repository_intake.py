@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from guerdon.activity.planning import Balance, KnownKey, Loaded, Person
+from guerdon.activity.planning import KnownKey, Loaded, Person
 from guerdon.activity.submissions import Booked
 from guerdon.earning.decision import Claims, State
 from guerdon.kit.driver import RawConnection
@@ -21,7 +21,7 @@ Asked = tuple[str, str, UUID]
 # Read in a statement of its own, before which nothing is locked: what is decided on it is checked by the write (SAFETY S10).
 _LOAD = """
 with asked as materialized (
-    select u.ord, i.account_id, a.wallet_address, a.reported_wallet, c.claims, c.last_at, b.version, b.available, b.debt
+    select u.ord, i.account_id, a.wallet_address, a.reported_wallet, c.claims, c.last_at, b.debt
     from unnest($2::text[], $3::text[], $4::uuid[]) with ordinality as u(identity, event_type, asset_id, ord)
     left join lateral (
         select account_id from identities where program_id = $1 and identity = u.identity offset 0) i on true
@@ -31,7 +31,7 @@ with asked as materialized (
         select claims, last_at from claim_counters
         where program_id = $1 and account_id = i.account_id and event_type = u.event_type offset 0) c on true
     left join lateral (
-        select version, available, debt from account_balances
+        select debt from account_balances
         where program_id = $1 and asset_id = u.asset_id and account_id = i.account_id offset 0) b on true
     order by u.ord
 ),
@@ -47,8 +47,7 @@ select statement_timestamp() as now,
     (select config_version from programs where id = $1) as config_version,
     p.*, q.*, f.*
 from (select array_agg(account_id) as accounts, array_agg(wallet_address) as wallets, array_agg(reported_wallet) as hints,
-        array_agg(claims) as claims, array_agg(last_at) as last_at, array_agg(version) as versions,
-        array_agg(available) as available, array_agg(debt) as debts from asked) p
+        array_agg(claims) as claims, array_agg(last_at) as last_at, array_agg(debt) as debts from asked) p
 cross join (select array_agg(key_hash) as keys, array_agg(event_id) as events, array_agg(body_hash) as bodies,
         array_agg(operation) as operations from known) q
 cross join (select array_agg(asset_id) as assets, array_agg(funds) as funds from funds) f
@@ -81,18 +80,16 @@ async def load(connection: RawConnection, program_id: UUID, asked: Sequence[Aske
         return None
     loaded = Loaded(row["now"], row["config_version"])
     state = loaded.state
-    columns = (row["accounts"], row["wallets"], row["hints"], row["claims"], row["last_at"], row["versions"])
-    rows = zip(asked, *(column or () for column in columns), row["available"] or (), row["debts"] or (), strict=True)
-    for (identity, event_type, asset_id), account, wallet, hint, claims, last_at, version, available, debt in rows:
+    columns = (row["accounts"], row["wallets"], row["hints"], row["claims"], row["last_at"], row["debts"])
+    rows = zip(asked, *(column or () for column in columns), strict=True)
+    for (identity, event_type, asset_id), account, wallet, hint, claims, last_at, debt in rows:
         if account is None:
             continue
         loaded.people[identity] = Person(account, wallet, hint)
         if claims is not None:
             state.claims[account, event_type] = Claims(claims, last_at)
-        if version is not None:
-            loaded.balances[asset_id, account] = Balance(version, available)
-            if debt:
-                state.debts[account, asset_id] = debt
+        if debt:
+            state.debts[account, asset_id] = debt
     if row["keys"]:
         known = zip(row["keys"], row["events"], row["bodies"], row["operations"], strict=True)
         loaded.keys = {key: KnownKey(event_id, body, operation) for key, event_id, body, operation in known}

@@ -12,7 +12,7 @@ from guerdon.activity.errors import EventNotFoundError, ReplayedSignatureError, 
 from guerdon.activity.models import Reversal
 from guerdon.earning.models import Accrual
 from guerdon.earning.terms import Trust
-from guerdon.kit.database import ProgramSession
+from guerdon.kit.database import PlatformSession, ScopedSession, transaction_time
 from guerdon.kit.errors import ConflictError, IdempotencyConflictError
 from guerdon.kit.ids import uuid7
 from guerdon.kit.outbox import append
@@ -20,6 +20,7 @@ from guerdon.ledger import repository as ledger_repository
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivery, DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
+from guerdon.ledger.recall import Recall
 from guerdon.programs.models import ReversalPolicy
 
 OPERATION = "reverse-event"
@@ -50,14 +51,21 @@ class Taken:
 
 
 async def reverse_event(
-    session: ProgramSession, program_id: UUID, policy: ReversalPolicy, request: ReversalRequest, now: datetime
+    session: PlatformSession, program_id: UUID, policy: ReversalPolicy, request: ReversalRequest, recall: Recall
 ) -> tuple[Reversal | None, bool]:
-    """Book the reversal once; (the reversal, whether this call repeated an earlier one).
+    """Book the reversal once, in the program's scope; (the reversal, whether this call repeated an earlier one).
+
+    The transaction is the platform's, for treasuries and batches are, which payouts that are reserved are taken out of.
 
     None where nothing of the reward is left to take. Raises `EventNotFoundError`, `ReversalTooLargeError`,
     `IdempotencyConflictError`, `ReplayedSignatureError`, and `ConflictError` where another request with the same key is
     being booked right now.
     """
+    earned = await repository.accrual(session, program_id, request.event_id)
+    if earned is None:
+        raise EventNotFoundError
+    # Treasury and batches come before everything else (SAFETY S15).
+    reserved = await recall.lock(session, program_id, earned.asset_id, earned.account_id)
     accrual = await repository.lock_accrual(session, program_id, request.event_id)
     event = await repository.event(session, program_id, request.event_id)
     if accrual is None or event is None:
@@ -75,7 +83,8 @@ async def reverse_event(
     if points == 0:
         return None, True
     reversal_id = uuid7()
-    taken = await _take(session, policy, accrual, reversal_id, points, now)
+    now = await transaction_time(session)
+    taken = await _Taking(session, policy, accrual, recall, reserved, now).book(reversal_id, points)
     await repository.add_reversed(session, program_id, accrual.id, points)
     reversal = Reversal(
         program_id=program_id,
@@ -103,7 +112,7 @@ async def reverse_event(
     return reversal, False
 
 
-async def event_reported_as(session: ProgramSession, program_id: UUID, idempotency_key: str) -> UUID:
+async def event_reported_as(session: ScopedSession, program_id: UUID, idempotency_key: str) -> UUID:
     """The event that a server, or an operator, reported with this key. Raises `EventNotFoundError`."""
     for trust in (Trust.SERVER, Trust.OPERATOR):
         key_hash = keys.idempotency_key_hash(trust, keys.EVENT, idempotency_key)
@@ -113,7 +122,7 @@ async def event_reported_as(session: ProgramSession, program_id: UUID, idempoten
     raise EventNotFoundError
 
 
-async def _earlier(session: ProgramSession, program_id: UUID, request: ReversalRequest) -> Reversal | None:
+async def _earlier(session: ScopedSession, program_id: UUID, request: ReversalRequest) -> Reversal | None:
     used = await repository.keys_used(session, program_id, list(request.key_hashes))
     if any(key.operation != OPERATION for key in used):
         raise ReplayedSignatureError
@@ -122,53 +131,63 @@ async def _earlier(session: ProgramSession, program_id: UUID, request: ReversalR
     return await repository.reversal(session, program_id, used[0].event_id) if used else None
 
 
-async def _take(
-    session: ProgramSession, policy: ReversalPolicy, accrual: Accrual, reversal_id: UUID, points: int, now: datetime
-) -> Taken:
-    """Book what can be taken: first what waits for delivery, then what is available, then, by policy, a debt."""
-    program_id = accrual.program_id
-    account = (accrual.asset_id, accrual.account_id)
-    # Balances before deliveries, as everywhere (SAFETY S15).
-    balances = await ledger_repository.lock_account_balances(session, program_id, [account])
-    waiting = await ledger_repository.lock_waiting_deliveries(session, program_id, accrual.asset_id, accrual.account_id)
-    if policy is ReversalPolicy.PENDING_ONLY:
-        waiting = [delivery for delivery in waiting if delivery.id == accrual.delivery_id]
-    released = _cancel(waiting, accrual.delivery_id, points, now)
-    from_pending = min(points, released)
-    # A reward that is claimed, not sent, is pending while it is available.
-    reach_available = policy is not ReversalPolicy.PENDING_ONLY or accrual.delivery_id is None
-    from_available = min(points - from_pending, balances[account].available) if reach_available else 0
-    rest = points - from_pending - from_available
-    as_debt = rest if policy is ReversalPolicy.DEBT else 0
-    amounts = (
-        (PostingKind.RELEASE, released),
-        (PostingKind.REVERSE, from_pending + from_available),
-        (PostingKind.OWE, as_debt),
-    )
-    movements = [Movement(kind, reversal_id, *_of(accrual, amount)) for kind, amount in amounts if amount]
-    await ledger.post(session, program_id, movements, now)
-    return Taken(from_pending, from_available, as_debt, rest - as_debt)
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """Where the points of one reversal are taken from: what waits for delivery, what is available, then, by policy, a debt."""
 
+    session: PlatformSession
+    policy: ReversalPolicy
+    accrual: Accrual
+    recall: Recall
+    reserved: list[UUID]
+    now: datetime
 
-def _of(accrual: Accrual, amount: int) -> tuple[UUID, int, UUID]:
-    return accrual.asset_id, amount, accrual.account_id
+    async def book(self, reversal_id: UUID, points: int) -> Taken:
+        """Book what can be taken."""
+        session, accrual = self.session, self.accrual
+        program_id, account = accrual.program_id, (accrual.asset_id, accrual.account_id)
+        # Balances before deliveries, as everywhere (SAFETY S15).
+        balances = await ledger_repository.lock_account_balances(session, program_id, [account])
+        pending = await ledger_repository.lock_pending_deliveries(session, program_id, *account, self.reserved)
+        if self.policy is ReversalPolicy.PENDING_ONLY:
+            pending = [delivery for delivery in pending if delivery.id == accrual.delivery_id]
+        cancelled = self._cancel(pending, points)
+        released = sum(cancelled.values())
+        from_pending = min(points, released)
+        # A reward that is claimed, not sent, is pending while it is available.
+        reach_available = self.policy is not ReversalPolicy.PENDING_ONLY or accrual.delivery_id is None
+        from_available = min(points - from_pending, balances[account].available) if reach_available else 0
+        rest = points - from_pending - from_available
+        as_debt = rest if self.policy is ReversalPolicy.DEBT else 0
+        amounts = (
+            (PostingKind.RELEASE, released),
+            (PostingKind.REVERSE, from_pending + from_available),
+            (PostingKind.OWE, as_debt),
+        )
+        movements = [
+            Movement(kind, reversal_id, accrual.asset_id, amount, accrual.account_id) for kind, amount in amounts if amount
+        ]
+        await ledger.post(session, program_id, movements, self.now)
+        await self.recall.take(session, program_id, {one: cancelled[one] for one in self.reserved if one in cancelled})
+        return Taken(from_pending, from_available, as_debt, rest - as_debt)
 
+    def _cancel(self, pending: list[Delivery], points: int) -> dict[UUID, int]:
+        """Take up to `points` out of deliveries that nothing is signed for; what each gave.
 
-def _cancel(waiting: list[Delivery], own: UUID | None, points: int, now: datetime) -> int:
-    """Take up to `points` out of deliveries that nothing is signed for, the event's own first; what was released.
-
-    An automatic delivery shrinks; a claim, whose tokens are agreed, is cancelled whole, and the rest is available again.
-    """
-    released = 0
-    for delivery in sorted(waiting, key=lambda delivery: delivery.id != own):
-        if released >= points:
-            break
-        taken = delivery.points if delivery.kind == "claim" else min(delivery.points, points - released)
-        released += taken
-        delivery.updated_at = now
-        if taken == delivery.points:
-            delivery.state = DeliveryState.REFUSED
-            delivery.reason = "reversed"
-        else:
-            delivery.points -= taken
-    return released
+        The event's own comes first, and what is reserved last. An automatic delivery shrinks; a claim, whose tokens are agreed,
+        is cancelled whole, and the rest is available again.
+        """
+        own, taken = self.accrual.delivery_id, dict[UUID, int]()
+        for delivery in sorted(pending, key=lambda one: (one.id != own, one.state == DeliveryState.RESERVED)):
+            left = points - sum(taken.values())
+            if left <= 0:
+                break
+            gives = delivery.points if delivery.kind == "claim" else min(delivery.points, left)
+            taken[delivery.id] = gives
+            delivery.updated_at = self.now
+            if gives == delivery.points:
+                delivery.state = DeliveryState.REFUSED
+                delivery.reason = "reversed"
+            else:
+                delivery.points -= gives
+        return taken

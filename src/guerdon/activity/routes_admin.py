@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from guerdon.activity import history
 from guerdon.activity.history import EventView
-from guerdon.kit.api import CursorText, Limit, Page, decode_id_cursor, page
+from guerdon.kit.api import CursorText, Limit, Page, decode_id_cursor, encode_cursor
 from guerdon.programs.dependencies import Reading
 
 router = APIRouter(prefix="/api/admin/events", tags=["events"])
@@ -23,13 +23,12 @@ async def list_events(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> Page[EventView]:
-    """Events of a program, newest first."""
+    """Events of a program, newest first. With a filter a page may have few or none of them and still a `nextCursor`: go on."""
     before = decode_id_cursor(cursor)
     program = await request.program()
     async with request.services.database.program(program.id) as session:
-        events = await history.events_page(session, before, limit, event_type=event_type, user=user)
-        rows, following = page(events, limit, lambda row: row.id)
-        return Page(items=rows, next_cursor=following)
+        events, following = await history.events_page(session, before, limit, event_type=event_type, user=user)
+    return Page(items=events, next_cursor=None if following is None else encode_cursor(str(following)))
 
 
 @router.get("/{event_id}")

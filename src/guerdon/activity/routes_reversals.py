@@ -10,13 +10,13 @@ from guerdon.activity import keys, reversals
 from guerdon.activity.authentication import Caller
 from guerdon.activity.calls import Call, call_of, encode, read_body
 from guerdon.activity.errors import IdempotencyKeyRequiredError, ProofRequiredError
-from guerdon.activity.reception import Reception
+from guerdon.activity.events_api import EventsApi
 from guerdon.activity.reversals import ReversalRequest
 from guerdon.activity.schemas import parse_key
 from guerdon.activity.schemas_reversals import ReversalBody, parse_reversal, reversal_answer
 from guerdon.earning.terms import Trust
 from guerdon.kit.api import services
-from guerdon.kit.database import ProgramSession, run_in_program
+from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
 from guerdon.programs.models import Program, ReversalPolicy
 
 MAX_REVERSAL_BYTES: Final = 16 * 1024
@@ -57,7 +57,8 @@ _ANSWER: Final[dict[str, Any]] = {
 async def reverse_event(request: Request) -> Response:
     """Take a reward back, whole or in part, by event id or by the key it was reported with."""
     opened = services(request)
-    reception = cast("Reception", request.app.state.events.reception)
+    events = cast("EventsApi", request.app.state.events)
+    reception = events.reception
     call = call_of(request.scope)
     call.body = await read_body(request.receive, call.headers, MAX_REVERSAL_BYTES)
     call.require_json()
@@ -70,21 +71,22 @@ async def reverse_event(request: Request) -> Response:
     wanted = _request_keys(call, caller, body)
     program_id = caller.program.id
 
-    async def work(session: ProgramSession) -> bytes:
-        event_id = body.event_id
-        if event_id is None:
-            event_id = await reversals.event_reported_as(session, program_id, body.idempotency_key or "")
-        program = await session.get_one(Program, program_id)
-        reversal, is_repeat = await reversals.reverse_event(
-            session,
-            program_id,
-            ReversalPolicy(program.reversal_policy),
-            ReversalRequest(event_id, body.amount, body.reason, wanted, keys.body_hash(call.body)),
-            opened.clock.now(),
-        )
-        return encode(reversal_answer(event_id, reversal, is_repeat=is_repeat))
+    async def work(session: PlatformSession) -> bytes:
+        async with program_scope(session, program_id):
+            event_id = body.event_id
+            if event_id is None:
+                event_id = await reversals.event_reported_as(session, program_id, body.idempotency_key or "")
+            program = await session.get_one(Program, program_id)
+            reversal, is_repeat = await reversals.reverse_event(
+                session,
+                program_id,
+                ReversalPolicy(program.reversal_policy),
+                ReversalRequest(event_id, body.amount, body.reason, wanted, keys.body_hash(call.body)),
+                events.recall,
+            )
+            return encode(reversal_answer(event_id, reversal, is_repeat=is_repeat))
 
-    answer = await run_in_program(opened.database, program_id, work)
+    answer = await run_in_platform(opened.database, work)
     return Response(answer, media_type="application/json")
 
 

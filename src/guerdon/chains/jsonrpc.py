@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
+from prometheus_client import Counter, Histogram
 
 from guerdon.chains.port import BadAnswerError, ChainUnavailableError, RpcError
 
@@ -26,6 +28,14 @@ _CONNECT_S: Final = 5.0
 _SHOWN_CHARACTERS: Final = 200
 _READS: Final = ("eth_", "net_", "web3_")
 _WRITES: Final = frozenset({"eth_sendRawTransaction", "eth_sendTransaction"})
+
+_requests = Counter("guerdon_rpc_requests", "Requests to a chain's node, by what came of them", ["network", "outcome"])
+_seconds = Histogram(
+    "guerdon_rpc_seconds",
+    "Time to a whole answer of a chain's node.",
+    ["network"],
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
 
 
 class _AgainError(Exception):
@@ -43,18 +53,23 @@ class JsonRpc:
         self,
         rpc_url: str,
         *,
+        network: str = "unnamed",
         timeout_s: float = 10,
         max_response_bytes: int = 32_000_000,
         max_batch: int = 100,
         max_connections: int = 20,
     ) -> None:
-        """`timeout_s` bounds one HTTP request, from connecting to the last byte; `max_batch` the calls in it."""
+        """`timeout_s` bounds one HTTP request, from connecting to the last byte; `max_batch` the calls in it.
+
+        `network` names the node in metrics: its address may hold a secret.
+        """
         parts = urlsplit(rpc_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("an RPC address begins with http:// or https://")
         self._url = rpc_url
         # The rest of the address may hold a secret, so that only this is ever shown.
         self.host: Final = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+        self._network = network
         self._timeout_s = timeout_s
         self._max_response_bytes = max_response_bytes
         self._max_batch = max_batch
@@ -112,6 +127,26 @@ class JsonRpc:
             raise self._unavailable(str(error)) from error.__cause__
 
     async def _ask_once(self, calls: Sequence[Call]) -> list[Any | RpcError]:
+        began, outcome = time.perf_counter(), "broken_off"
+        try:
+            answers = await self._exchange(calls)
+            outcome = "answered"
+        except _AgainError:
+            outcome = "refused"
+            raise
+        except BadAnswerError:
+            outcome = "malformed"
+            raise
+        except ChainUnavailableError:
+            outcome = "timed_out"
+            raise
+        else:
+            _seconds.labels(self._network).observe(time.perf_counter() - began)
+            return answers
+        finally:
+            _requests.labels(self._network, outcome).inc()
+
+    async def _exchange(self, calls: Sequence[Call]) -> list[Any | RpcError]:
         ids = [next(self._ids) for _ in calls]
         requests = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 EIP155: Final = "eip155"
+LOCAL_NETWORK: Final = "local"
+"""The chain that `guerdon up` runs, among the networks."""
 LOCAL_CHAIN_ID: Final = 31337
 _CAIP2: Final = re.compile(r"([-a-z0-9]{3,8}):([-_a-zA-Z0-9]{1,32})")
 _CHAIN_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
@@ -71,7 +73,7 @@ KNOWN_NETWORKS: Final = {
             "ethereum", 1, 12_000, "https://etherscan.io",
             is_test=False, finality="two epochs: about 13 minutes", max_fee_per_gas=_MAINNET_FEE,
         ),
-        KnownNetwork("local", LOCAL_CHAIN_ID, 2_000, None, is_test=True, finality="two blocks", max_fee_per_gas=None),
+        KnownNetwork(LOCAL_NETWORK, LOCAL_CHAIN_ID, 2_000, None, is_test=True, finality="two blocks", max_fee_per_gas=None),
     )
 }  # fmt: skip
 """By name."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from guerdon.cli.commands import command, group, program_of
-from guerdon.cli.output import JsonOption, LimitOption, ProgramOption, parse_id, print_json, print_table
+from guerdon.cli.output import JsonOption, LimitOption, ProgramOption, cell, parse_id, print_json
 
 if TYPE_CHECKING:
     from guerdon.app import Runtime
+    from guerdon.notices.service import AlertView
 
 app = group("alert", "Alerts: what needs an operator's eye.")
 
@@ -33,11 +34,27 @@ async def list_alerts(
     if as_json:
         print_json([view.model_dump(mode="json", by_alias=True) for view in views])
         return
-    print_table(
-        ["id", "severity", "what is wrong", "what to do", "times", "last seen", "closed"],
-        [[v.id, v.severity, v.message, v.remedy, v.occurrences, v.last_seen_at, v.resolved_at] for v in views],
-        empty="All is well: there is no open alert.",
-    )
+    if not views:
+        typer.echo("All is well: there is no open alert." if not everything else "There has been no alert.")
+    for view in views:
+        _show(view)
+
+
+def _show(view: AlertView) -> None:
+    """One alert in four lines: how bad, which, since when; what is wrong; what to do; how to close it by hand."""
+    from rich.console import Console
+    from rich.text import Text
+
+    style = {"critical": "bold red", "warning": "yellow"}.get(view.severity, "cyan")
+    seen = "once" if view.occurrences == 1 else f"{view.occurrences:,} times, last {cell(view.last_seen_at)}"
+    told = Text.assemble((f"{view.severity:<8}", style), "  ", (view.kind, "bold"), f"  since {cell(view.created_at)}, {seen}")
+    if view.resolved_at is not None:
+        told.append(f", over {cell(view.resolved_at)}")
+    told.append(f"\n  {view.message}")
+    told.append(f"\n  → {view.remedy}", style="cyan")
+    told.append(f"\n  id {view.id}\n", style="dim")
+    # What people copy is never broken by us over lines; a terminal folds it by itself.
+    Console(highlight=False, soft_wrap=True).print(told)
 
 
 @command(app, "resolve", example="guerdon alert resolve 01a1fdef-b400-751e-9289-d658a22ff1c0")

@@ -45,7 +45,7 @@ def doctor(as_json: JsonOption = False, data_dir: DataDirOption = None) -> None:
 
 
 async def _findings(settings: Settings) -> list[Finding]:
-    from guerdon.doctor import chain, database, installation, machine
+    from guerdon.doctor import chain, database, installation, machine, secrets
     from guerdon.doctor.findings import Verdict, note
     from guerdon.kit.database import Database
     from guerdon.local.datadir import DataDir
@@ -60,6 +60,7 @@ async def _findings(settings: Settings) -> list[Finding]:
             opened = Database(url, pool_size=2)
             try:
                 findings += await installation.look(settings, opened)
+                findings += await secrets.look(settings, opened)
                 findings += await chain.look(DataDir(settings.data_dir).completed(settings), opened)
             finally:
                 await opened.close()

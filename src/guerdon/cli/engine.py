@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def engine_running(runtime: Runtime, network: str) -> AsyncGenerator[None]:
-    """Sign and send for a network inside the block, with whatever keys no worker has. Raises what stops the engine."""
+    """Sign and send for a network inside the block, with whatever keys no worker has.
+
+    Raises what stops the engine, and `StartupError` where the settings do not name the installation.
+    """
+    from guerdon.app import sending_deployment
     from guerdon.txmanager.engine import KeyEngine
 
     engine = KeyEngine(
@@ -23,7 +27,7 @@ async def engine_running(runtime: Runtime, network: str) -> AsyncGenerator[None]
         rpc=runtime.chain.unproven(network),
         secrets=runtime.secrets,
         network=network,
-        deployment_id=runtime.deployment_id,
+        deployment_id=await sending_deployment(runtime),
     )
     stop = asyncio.Event()
     task = asyncio.create_task(engine.run(stop))

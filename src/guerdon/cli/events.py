@@ -10,6 +10,9 @@ from guerdon.cli.commands import command, group, program_of
 from guerdon.cli.output import JsonOption, LimitOption, ProgramOption, parse_id, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from guerdon.activity.history import EventView
     from guerdon.app import Runtime
 
 app = group("event", "Events: what was reported.")
@@ -29,8 +32,15 @@ async def list_events(
     from guerdon.activity.history import events_page
 
     found = await program_of(runtime, program)
-    async with runtime.database.program(found.id) as session:
-        views = (await events_page(session, None, limit, event_type=event_type, user=user))[:limit]
+    views: list[EventView] = []
+    before: UUID | None = None
+    while len(views) < limit:
+        # A transaction a page: the search for a rare type may be long.
+        async with runtime.database.program(found.id) as session:
+            page, before = await events_page(session, before, limit - len(views), event_type=event_type, user=user)
+        views += page
+        if before is None:
+            break
     if as_json:
         print_json([view.model_dump(mode="json", by_alias=True) for view in views])
         return

@@ -50,7 +50,7 @@ async def fund(
         message = "how many points?"
         raise CommandError(message, "give --amount, or --deposit with the transaction that sent the tokens")
     async with runtime.database.platform() as session:
-        await funding.request_funding(session, request, runtime.clock.now())
+        await funding.request_funding(session, request)
     booked = await _wait(runtime, request.id)
     if as_json:
         print_json(FundingView.model_validate(booked).model_dump(mode="json", by_alias=True))

@@ -21,10 +21,10 @@ app = typer.Typer(
 
 GROUPS = (
     "programs", "rules", "assets", "networks", "contracts", "keys", "treasuries", "payouts", "admin_keys", "events", "alerts",
-    "ledger",
+    "ledger", "secret",
 )  # fmt: skip
 """Modules of this package whose `app` is a group."""
-COMMANDS = ("run", "demo", "doctor", "openapi")
+COMMANDS = ("run", "demo", "status", "doctor", "openapi")
 """Modules whose `register` adds commands to the top level."""
 
 

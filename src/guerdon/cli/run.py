@@ -71,6 +71,7 @@ def web(
             drain_seconds=settings.drain_seconds,
             shutdown_seconds=settings.shutdown_seconds,
             on_ready=announce_ready,
+            direct=app.direct,
         )
     if not started:
         raise typer.Exit(1)

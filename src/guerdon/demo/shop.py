@@ -79,7 +79,7 @@ async def _fund(runtime: Runtime, program_id: UUID) -> None:
     # Its id is made from the program's: asked for again, it is the same funding.
     request = funding.FundingRequest(program_id, _FUND_POINTS, id=uuid5(_NAMESPACE, str(program_id)))
     async with runtime.database.platform() as session:
-        await funding.request_funding(session, request, runtime.clock.now())
+        await funding.request_funding(session, request)
     while True:
         async with runtime.database.platform() as session:
             known = await repository_funding.funding(session, request.id)

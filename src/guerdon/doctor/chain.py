@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from guerdon.chains.anvil import LocalChainError, find_anvil
 from guerdon.chains.contracts import is_code_of
 from guerdon.chains.evm import EvmClient
+from guerdon.chains.networks import LOCAL_NETWORK
 from guerdon.chains.port import ChainUnavailableError, WrongChainError
 from guerdon.doctor.findings import Finding, mend, note, ok
 from guerdon.kit.database import Database
 from guerdon.settings import Settings, rpc_variable
 from guerdon.txmanager import repository_keys, repository_treasuries
 from guerdon.txmanager.models import Contract, Key, Network
-from guerdon.txmanager.setup import LOCAL_NETWORK
 
 AREA = "chains"
 _TIMEOUT_SECONDS = 5

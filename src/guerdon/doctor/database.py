@@ -108,7 +108,7 @@ async def _role(connection: driver.RawConnection) -> Finding:
 
 
 async def _isolation(connection: driver.RawConnection) -> list[Finding]:
-    protected = [name for scope in (Scope.TENANT, Scope.REFERENCE, Scope.PLATFORM, Scope.SECRET) for name in tables_in(scope)]
+    protected = [name for scope in Scope if scope is not Scope.SHARED for name in tables_in(scope)]
     open_tables = await repository.unprotected_tables(connection, protected)
     remedy = "the schema was changed by hand: compare it with a new one (`guerdon migrate` an empty database), restore what lacks"
     if open_tables:

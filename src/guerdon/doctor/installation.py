@@ -10,12 +10,12 @@ from redis.exceptions import RedisError
 from guerdon.accounts import repository as accounts
 from guerdon.accounts.errors import MasterSecretError
 from guerdon.accounts.master_secret import MASTER_SECRET, open_wallets
-from guerdon.doctor import repository
 from guerdon.doctor.findings import Finding, mend, note, ok
-from guerdon.kit.database import Database, PlatformSession, raw_connection
+from guerdon.kit.database import Database, PlatformSession
 from guerdon.kit.outbox import count_open_alerts
 from guerdon.kit.secrets import SecretError, key_ring
 from guerdon.settings import Settings
+from guerdon.status.gauges import waiting
 from guerdon.txmanager import repository_keys, repository_treasuries
 
 AREA = "installation"
@@ -53,6 +53,13 @@ async def _deployment(settings: Settings, session: PlatformSession) -> Finding:
             f"the settings say {settings.deployment_id}, the database {known.id}: nothing will be sent to a chain",
             "connect to the database of this deployment, or correct GUERDON_DEPLOYMENT_ID if this is a copy meant to take over",
         )
+    if settings.deployment_id is None:
+        return note(
+            AREA,
+            "deployment",
+            f"the settings do not name it, the database is that of {known.id}: a worker sends nothing",
+            f"set GUERDON_DEPLOYMENT_ID={known.id} for workers, unless this database is a copy of one that is in use",
+        )
     return ok(AREA, "deployment", str(known.id))
 
 
@@ -72,7 +79,7 @@ async def _wallets(settings: Settings, session: PlatformSession) -> Finding:
 
 
 async def _work(session: PlatformSession) -> list[Finding]:
-    gauges = await repository.gauges(await raw_connection(session))
+    gauges = await waiting(session)
     late = [one for one in gauges if one.gauge == "work" and (one.oldest_seconds or 0) > _WAITING_SECONDS]
     findings = [
         mend(
@@ -93,8 +100,8 @@ async def _work(session: PlatformSession) -> list[Finding]:
         for one in gauges
         if one.gauge == "deliveries" and one.label in {"unknown", "quarantined"}
     ]
-    waiting = {one.label: one.items for one in gauges if one.gauge == "deliveries"}
-    said = ", ".join(f"{items} {state}" for state, items in sorted(waiting.items())) or "none under way"
+    on_the_way = {one.label: one.items for one in gauges if one.gauge == "deliveries"}
+    said = ", ".join(f"{items} {state}" for state, items in sorted(on_the_way.items())) or "none under way"
     return findings or [ok(AREA, "work", f"nothing lies about; payouts: {said}")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from guerdon.kit import driver
@@ -71,19 +70,3 @@ async def changeable(connection: RawConnection, names: Sequence[str]) -> list[st
 async def seen_without_program(connection: RawConnection, table: str) -> bool:
     """Does a transaction that acts for no program see a row of this tenant table? `table` is a name of ours, never given."""
     return bool(await connection.fetchval(f'select exists (select 1 from "{table}")'))
-
-
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """How many of something there are over all programs, and how old the oldest is."""
-
-    gauge: str
-    label: str
-    items: int
-    oldest_seconds: float | None
-
-
-async def gauges(connection: RawConnection) -> list[Gauge]:
-    """What waits or is under way, over all programs: counts and ages only (SAFETY S2)."""
-    rows = await connection.fetch("select gauge, label, items, oldest_seconds from guerdon_gauges_v1()")
-    return [Gauge(row["gauge"], row["label"], row["items"], row["oldest_seconds"]) for row in rows]

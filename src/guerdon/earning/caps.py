@@ -25,8 +25,7 @@ class CapUse:
 
 def cap_uses(report: Report, rule: RuleTerms, program: ProgramTerms, points: int, now: datetime) -> tuple[CapUse, ...]:
     """The counters that `points` for `report` draw on, in key order. A cap by address counts where the caller has one."""
-    caps_of_rule = (rule.daily_cap_program, rule.daily_cap_account, rule.daily_cap_ip)
-    if rule.max_claims_total < 0 and not report.trust.is_public and caps_of_rule == (None, None, None):
+    if not rule.is_capped and not report.trust.is_public:
         # Most reports of servers draw on none, and this runs several times for each of them.
         return ()
     day = now.date()

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from guerdon.earning.caps import CapUse, cap_uses
 from guerdon.earning.terms import UNLIMITED, ProgramTerms, Report, RuleTerms
 
@@ -20,8 +22,7 @@ DUPLICATE_WINDOW = timedelta(seconds=60)
 POINTS_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(msgspec.Struct, frozen=True):
     """How often an account was rewarded for an event type, and when last."""
 
     count: int
@@ -41,8 +42,7 @@ class State:
     """By (account, asset): what later earnings repay first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Earned:
+class Earned(msgspec.Struct, frozen=True):
     """The report is accepted. `repaid` of its `points` go to an open debt."""
 
     points: int

@@ -1,16 +1,17 @@
-"""All SQL of rules. Counters and accruals are written by booking (`activity/repository_intake.py`)."""
+"""All SQL of rules. Counters and accruals are written by booking (`activity/repository_booking.py`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.earning.models import Rule
-from guerdon.kit.database import ScopedSession
+from guerdon.kit.database import ProgramSession, ScopedSession
 from guerdon.ledger.models import Asset
 
 
@@ -59,6 +60,23 @@ async def delete_rule(session: ScopedSession, program_id: UUID, event_type: str)
         delete(Rule).where(Rule.program_id == program_id, Rule.event_type == event_type).returning(Rule.event_type)
     )
     return deleted is not None
+
+
+_FORGET_COUNTERS = text(
+    """
+    delete from cap_counters
+     where program_id = :program_id and cap_key in (
+           select c.cap_key from cap_counters c
+            where c.program_id = :program_id and c.day < :before order by c.day limit :counters)
+    returning 1
+    """
+)
+
+
+async def forget_counters(session: ProgramSession, program_id: UUID, before: date, counters: int) -> int:
+    """Delete counters of days before that one; how many, `counters` at most."""
+    values = {"program_id": program_id, "before": before, "counters": counters}
+    return len((await session.scalars(_FORGET_COUNTERS, values)).all())
 
 
 async def asset_symbols(session: ScopedSession) -> dict[UUID, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
+
+import msgspec
 
 UNLIMITED: Final = -1
 """As a number of claims: as many as one likes."""
@@ -23,7 +25,7 @@ class Trust(StrEnum):
     @property
     def is_public(self) -> bool:
         """Whether anyone could have sent it: then it earns only what is open to browsers, within caps."""
-        return self in {Trust.BROWSER, Trust.MEMBER}
+        return self is Trust.BROWSER or self is Trust.MEMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,16 @@ class RuleTerms:
     daily_cap_ip: int | None = None
     daily_cap_program: int | None = None
     version: int = 1
+    is_capped: bool = field(init=False)
+    """Whether any report draws on a counter, whoever sends it."""
+
+    def __post_init__(self) -> None:
+        """See `is_capped`: asked several times for each report."""
+        caps = (self.daily_cap_program, self.daily_cap_account, self.daily_cap_ip)
+        object.__setattr__(self, "is_capped", self.max_claims_total >= 0 or caps != (None, None, None))
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """One authenticated report. `client_address` is the reporting browser's, IPv6 by /64; None for servers."""
 
     account_id: UUID

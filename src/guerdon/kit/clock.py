@@ -1,6 +1,6 @@
 """Where the time comes from: injected, so that a decision never asks for it. UTC only.
 
-Deadlines that several processes share are judged by the database's clock instead (SAFETY S10, S19).
+What several processes judge alike is of the database's clock instead (`transaction_time` in `kit/database.py`; SAFETY S10, S19).
 """
 
 from __future__ import annotations

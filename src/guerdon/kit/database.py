@@ -9,6 +9,8 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn, TypeVar, cast
 from uuid import UUID
 
@@ -16,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from guerdon.kit import driver
 from guerdon.kit.errors import DatabaseUnavailableError
@@ -45,6 +47,16 @@ _SERVER_SETTINGS = {
 _HOT_SETTINGS = {**_SERVER_SETTINGS, "plan_cache_mode": "force_generic_plan"}
 _CONNECT_TIMEOUT_SECONDS = 10
 _FIRST_RETRY_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """Connections of one pool: in use, open and idle, and how many there may be."""
+
+    name: str
+    busy: int
+    idle: int
+    most: int
 
 
 class ScopeError(RuntimeError):
@@ -143,7 +155,10 @@ class Database:
 
     @asynccontextmanager
     async def program(self, program_id: UUID) -> AsyncGenerator[ProgramSession]:
-        """A transaction that acts for one program; commits when the block ends, rolls back when it raises."""
+        """A transaction that acts for one program; commits when the block ends, rolls back when it raises.
+
+        Raises `DatabaseUnavailableError` where the connection can't be had or is lost: then it may have been committed, or not.
+        """
         async with self._transaction(ProgramSession, begin_in_program(program_id)) as session:
             session.program_id = program_id
             yield session
@@ -163,8 +178,10 @@ class Database:
                     yield session
                     await session.flush()
                     tag = await raw.execute("COMMIT")
-                except BaseException:
+                except BaseException as error:
                     await _roll_back(connection, raw)
+                    if _is_lost(error):
+                        raise DatabaseUnavailableError from error
                     raise
             if tag != "COMMIT":
                 raise TransactionLostError(tag)
@@ -216,6 +233,15 @@ class Database:
         async with self.platform() as session:
             await (await raw_connection(session)).execute("SELECT 1")
 
+    def pools(self) -> list[PoolUse]:
+        """How the pools of this process are used now."""
+        pool = cast("QueuePool", self._engine.pool)
+        used = [PoolUse("ordinary", pool.checkedout(), pool.checkedin(), pool.size())]
+        if self._hot_pool is not None:
+            idle = self._hot_pool.get_idle_size()
+            used.append(PoolUse("hot", self._hot_pool.get_size() - idle, idle, self._hot_pool.get_max_size()))
+        return used
+
     async def close(self) -> None:
         """Close every connection."""
         if self._hot_pool is not None:
@@ -232,11 +258,31 @@ async def _roll_back(connection: AsyncConnection, raw: driver.RawConnection) -> 
         await connection.invalidate()
 
 
+def _is_lost(error: BaseException) -> bool:
+    """Did the connection fail in the middle of a transaction? SQLAlchemy hides the driver's error behind one of its own."""
+    if isinstance(error, DBAPIError):
+        origin = error.orig
+        return origin is not None and any(
+            cause is not None and driver.is_connection_failure(cause) for cause in (origin, origin.__cause__)
+        )
+    # Whatever else went wrong inside of it (a file, a socket of somebody else's) is not about the database.
+    return not isinstance(error, OSError) and driver.is_connection_failure(error)
+
+
 def _refuse_leftovers(dbapi_connection: object, record: ConnectionPoolEntry) -> None:
     """A connection never goes back into the pool with a transaction open: its scope would be the next caller's."""
     raw = cast("driver.RawConnection | None", getattr(dbapi_connection, "driver_connection", None))
     if raw is not None and (raw.is_closed() or raw.is_in_transaction()):
         record.invalidate()
+
+
+async def transaction_time(session: AsyncSession) -> datetime:
+    """When the session's transaction began, by the database's clock.
+
+    What several processes judge alike (periods, days, ages) and what they write down is of this time, never of a machine's own
+    (SAFETY S10, S19). Tests move rows into the past.
+    """
+    return await (await raw_connection(session)).fetchval("SELECT now()")
 
 
 @asynccontextmanager

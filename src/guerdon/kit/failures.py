@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -53,18 +53,18 @@ async def note_failure(database: Database, step: str, subject: str, error: Excep
             f"{step}:{subject}",
             severity=Severity.WARNING,
             message=f"{step} failed for {subject}: {reason}",
-            remedy="guerdon doctor says what is missing; the worker's log has the whole error. It is tried again by itself.",
+            remedy="`guerdon doctor` says what is missing; the worker's log has the whole error. It is tried again by itself.",
         )
 
     await run_in_platform(database, tell)
 
 
-async def forget_old_failures(session: PlatformSession) -> None:
-    """Resolve the alerts of failures that did not come again."""
+async def forget_unseen(session: PlatformSession, kinds: Collection[str]) -> None:
+    """Resolve alerts of these kinds, and of failed steps, that were not raised again for some minutes: their cause is gone."""
     await session.execute(
         update(OutboxRow)
         .where(
-            OutboxRow.kind == STEP_FAILED,
+            OutboxRow.kind.in_({STEP_FAILED, *kinds}),
             OutboxRow.severity.is_not(None),
             OutboxRow.resolved_at.is_(None),
             OutboxRow.last_seen_at < func.now() - _OVER_AFTER,

@@ -76,7 +76,7 @@ class RequestKey:
     @property
     def context(self) -> bytes:
         """What the stored answer is bound to."""
-        return b"idempotent_requests" + self.program_id.bytes + self.operation.encode() + b"\0" + self.digest
+        return _context(self.program_id, self.operation, self.digest)
 
 
 async def once(
@@ -104,6 +104,41 @@ async def once(
     return answer
 
 
+Place = tuple[str, str, bytes]
+"""Where an answer stands among those of its scope: operation, caller, hash of the key."""
+
+
+async def rewrap_answers(
+    session: ScopedSession, ring: KeyRing, program_id: UUID, after: Place | None
+) -> tuple[int, Place | None]:
+    """Seal some answers of a scope under the ring's current key; how many were under an older one, and where to go on."""
+    connection = await raw_connection(session)
+    rows = await connection.fetch(_PAGE, program_id, *(after or ("", "", b"")), _ANSWERS_A_PAGE)
+    changed = 0
+    for row in rows:
+        sealed = bytes(row["response"])
+        if ring.is_current(sealed) or not ring.opens(sealed):
+            continue
+        context = _context(program_id, row["operation"], row["key_hash"])
+        place = (row["operation"], row["caller"], row["key_hash"])
+        await connection.execute(_REWRAP, program_id, *place, ring.rewrap(sealed, context))
+        changed += 1
+    if len(rows) < _ANSWERS_A_PAGE:
+        return changed, None
+    return changed, (rows[-1]["operation"], rows[-1]["caller"], rows[-1]["key_hash"])
+
+
+async def answers_not_under(session: ScopedSession, program_id: UUID, master_key_id: bytes) -> dict[bytes, int]:
+    """How many answers of a scope are sealed under other keys than that one, by the id of these. Looks at all of them."""
+    rows = await (await raw_connection(session)).fetch(_NOT_UNDER, program_id, master_key_id)
+    return {bytes(row["key_id"]): row["answers"] for row in rows}
+
+
+def _context(program_id: UUID, operation: str, digest: bytes) -> bytes:
+    return b"idempotent_requests" + program_id.bytes + operation.encode() + b"\0" + digest
+
+
+_ANSWERS_A_PAGE = 500
 _FIRST_ERROR_STATUS = 400
 _FIND = """
 SELECT body_hash, status, response FROM idempotent_requests
@@ -112,4 +147,15 @@ WHERE program_id = $1 AND operation = $2 AND caller = $3 AND key_hash = $4
 _KEEP = """
 INSERT INTO idempotent_requests (program_id, operation, caller, key_hash, body_hash, status, response)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_PAGE = """
+SELECT operation, caller, key_hash, response FROM idempotent_requests
+WHERE program_id = $1 AND (operation, caller, key_hash) > ($2, $3, $4) ORDER BY operation, caller, key_hash LIMIT $5
+"""
+_REWRAP = """
+UPDATE idempotent_requests SET response = $5 WHERE program_id = $1 AND operation = $2 AND caller = $3 AND key_hash = $4
+"""
+_NOT_UNDER = """
+SELECT substring(response FROM 2 FOR 4) AS key_id, count(*) AS answers FROM idempotent_requests
+WHERE program_id = $1 AND substring(response FROM 2 FOR 4) <> $2 GROUP BY 1
 """

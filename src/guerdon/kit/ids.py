@@ -3,6 +3,7 @@
 The distinct id types (`ProgramId`, `AccountId`, ...) are in the domains; here is only what makes and checks a plain UUID.
 """
 
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
@@ -24,6 +25,11 @@ def uuid7() -> UUID:
 def uuid7_batch(count: int) -> list[UUID]:
     """`count` new ids in ascending order, each greater than every id that this process made before."""
     return [uuid7() for _ in range(count)]
+
+
+def first_of(moment: datetime) -> UUID:
+    """The lowest id that can be made at that time: rows with lower ones are older."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def parse_uuid(value: object) -> UUID | None:

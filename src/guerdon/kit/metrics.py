@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -18,6 +21,41 @@ _REQUEST_SECONDS = 5
 _LONGEST_REQUEST = 8192
 
 Sample = tuple[tuple[str, ...], float]
+"""Label values, and the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a metric is: for the page that lists them, and for whoever names one in a rule."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help_text: str
+
+
+_asked: dict[str, Description] = {}
+
+
+def asked(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Description:
+    """Declare a gauge that is asked for when somebody looks; it is filled by `Gauges.set`."""
+    _asked[name] = Description(name, "gauge", labels, help_text)
+    return _asked[name]
+
+
+_FAILED = asked("guerdon_gauges_failed", "Questions for gauges that failed at this scrape")
+
+
+def described() -> list[Description]:
+    """Every metric of ours that the imported modules declare, by name."""
+    found = dict(_asked)
+    for collector in list(REGISTRY._collector_to_names):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - it lists them nowhere else
+        if isinstance(collector, MetricWrapperBase):
+            for family in collector.describe():
+                name = f"{family.name}_total" if family.type == "counter" else family.name
+                labels = cast("tuple[str, ...]", tuple(collector._labelnames))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownArgumentType]
+                found[name] = Description(name, family.type, labels, family.documentation)
+    return sorted((one for name, one in found.items() if name.startswith("guerdon_")), key=lambda one: one.name)
 
 
 class Gauges(Collector):
@@ -25,15 +63,15 @@ class Gauges(Collector):
 
     def __init__(self) -> None:
         self._questions: list[Callable[[Gauges], Awaitable[None]]] = []
-        self._families: dict[str, tuple[str, tuple[str, ...], list[Sample]]] = {}
+        self._families: dict[Description, list[Sample]] = {}
 
     def ask(self, question: Callable[[Gauges], Awaitable[None]]) -> None:
         """Have `question` called before each scrape; it answers by `set`."""
         self._questions.append(question)
 
-    def set(self, name: str, help_text: str, samples: Iterable[Sample], labels: tuple[str, ...] = ()) -> None:
-        """Replace all samples of a gauge: (label values, value) each."""
-        self._families[name] = (help_text, labels, list(samples))
+    def set(self, gauge: Description, samples: Iterable[Sample]) -> None:
+        """Replace all samples of a gauge that was declared by `asked`."""
+        self._families[gauge] = list(samples)
 
     async def refresh(self) -> None:
         """Ask all questions. One that fails leaves its gauges out and is counted: an old value would pass for a new one."""
@@ -44,12 +82,12 @@ class Gauges(Collector):
                 await question(self)
             except Exception:  # noqa: BLE001 - whatever it is, the other metrics have to come through
                 failed += 1
-        self.set("guerdon_gauges_failed", "Questions for gauges that failed at this scrape", [((), failed)])
+        self.set(_FAILED, [((), failed)])
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus's registry calls."""
-        for name, (help_text, labels, samples) in self._families.items():
-            family = GaugeMetricFamily(name, help_text, labels=labels)
+        for gauge, samples in self._families.items():
+            family = GaugeMetricFamily(gauge.name, gauge.help_text, labels=gauge.labels)
             for values, value in samples:
                 family.add_metric(values, value)
             yield family

@@ -14,12 +14,14 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     DateTime,
     MetaData,
     Numeric,
     Text,
     TypeDecorator,
     Uuid,
+    bindparam,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, mapped_column
@@ -35,6 +37,10 @@ class Scope(StrEnum):
     """Everybody reads; the program itself, or the platform, writes."""
     PLATFORM = "platform"
     """Everybody reads; only a transaction in platform scope writes."""
+    OWNED = "owned"
+    """The program that a row names reads it; only a transaction in platform scope writes, and reads rows of no program."""
+    JOINT = "joint"
+    """The program that a row names, and the platform, read and write it; a row of no program is the platform's alone."""
     SECRET = "secret"  # noqa: S105 - the name of a scope
     """Only a transaction in platform scope reads or writes."""
     SHARED = "shared"
@@ -44,6 +50,14 @@ class Scope(StrEnum):
 def scope(value: Scope) -> dict[str, Any]:
     """The `info` of a table, as the last entry of `__table_args__` wants it."""
     return {"info": {"scope": value.value}}
+
+
+def constants(*values: str) -> BindParameter[Any]:
+    """Values for `in_` that stand in the statement itself, and not in its parameters.
+
+    A plan that PostgreSQL makes once for all parameters can use a partial index (those of what is unfinished) only so.
+    """
+    return bindparam(None, [str(value) for value in values], expanding=True, literal_execute=True)
 
 
 class Integral(TypeDecorator[int]):

@@ -49,19 +49,6 @@ def checked(amount: int, *, largest: int = LARGEST_POINTS, smallest: int = 0) ->
     return amount
 
 
-def mul_div_floor(amount: int, numerator: int, denominator: int) -> int:
-    """`amount` times the fraction, rounded down. All of it non-negative: towards zero and down are then the same."""
-    if amount < 0 or numerator < 0 or denominator <= 0:
-        message = "a rate applies to amounts that are not negative"
-        raise AmountError(message)
-    return amount * numerator // denominator
-
-
-def mul_div_ceil(amount: int, numerator: int, denominator: int) -> int:
-    """`amount` times the fraction, rounded up: for what is charged, never for what is given."""
-    return -(-amount * numerator // denominator) if mul_div_floor(amount, numerator, denominator) >= 0 else 0
-
-
 def to_wire(amount: int) -> str:
     """An amount as JSON carries it: a string of digits."""
     return str(amount)

@@ -53,7 +53,10 @@ class OutboxRow(Base):
             unique=True,
             postgresql_where=text("severity is not null and resolved_at is null"),
         ),
-        scope(Scope.SHARED),
+        # Alerts are few among what happened.
+        Index("ix_outbox_alerts", "id", postgresql_where=text("severity is not null")),
+        Index("ix_outbox_open_alerts", "id", postgresql_where=text("severity is not null and resolved_at is null")),
+        scope(Scope.JOINT),
     )
 
 

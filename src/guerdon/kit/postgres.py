@@ -246,15 +246,16 @@ def _initdb(place: postgres_host.Place) -> None:
 
 
 def _server_settings(socket: Path) -> dict[str, str]:
-    large = postgres_host.total_memory_bytes() >= 4 * _GIB
+    memory = postgres_host.total_memory_bytes()
     return {
         "listen_addresses": "",
         "port": "5432",
         "unix_socket_directories": str(socket),
         "unix_socket_permissions": "0700",
         "max_connections": "200",
-        "shared_buffers": "512MB" if large else "128MB",
-        "effective_cache_size": "1536MB" if large else "384MB",
+        # What is found by a hash or by an account lies anywhere in its index: some 300 bytes an event, which want to fit.
+        "shared_buffers": f"{min(max(memory // 8, _GIB // 8), 8 * _GIB) >> 20}MB",
+        "effective_cache_size": f"{max(memory * 3 // 8, 3 * _GIB // 8) >> 20}MB",
         "wal_buffers": "16MB",
         "max_wal_size": "4GB",
         "min_wal_size": "256MB",

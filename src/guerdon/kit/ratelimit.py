@@ -20,6 +20,8 @@ from guerdon.kit.errors import RateLimitedError
 
 _REDIS_REST_SECONDS = 5.0
 _REDIS_TIMEOUT_SECONDS = 0.25
+_MAX_KEYS = 50_000
+_SHARED_KEYS = 1_024
 _log = structlog.stdlib.get_logger("guerdon.ratelimit")
 
 
@@ -95,6 +97,12 @@ class _Window:
             self.current = {}
             self.index = index
 
+    def counted_as(self, key: str, max_keys: int) -> str:
+        """The key itself; of more than `max_keys` in one window, the later ones share counters instead of filling the memory."""
+        if len(self.current) < max_keys or key in self.current:
+            return key
+        return f"#{hash(key) % _SHARED_KEYS}"
+
 
 class RateLimiter:
     """Counts by name and key in a window that slides: no burst of twice the limit where two windows meet.
@@ -102,8 +110,9 @@ class RateLimiter:
     What came in the window before counts by the part of it that the sliding window still covers.
     """
 
-    def __init__(self, redis_url: str | None = None) -> None:
-        """Nothing is opened before the first use."""
+    def __init__(self, redis_url: str | None = None, *, max_keys: int = _MAX_KEYS) -> None:
+        """Nothing is opened before the first use. In memory, at most `max_keys` of a name and rate have counters of their own."""
+        self._max_keys = max_keys
         self._windows: dict[tuple[str, Rate], _Window] = {}
         self._redis: Redis | None = None
         self._script: _Script | None = None
@@ -138,6 +147,7 @@ class RateLimiter:
         if window is None:
             window = self._windows[name, rate] = _Window()
         window.turn(now_ms // window_ms)
+        key = window.counted_as(key, self._max_keys)
         current = window.current.get(key, 0)
         previous = window.previous.get(key, 0)
         allowed = previous * (window_ms - now_ms % window_ms) // window_ms + current + cost <= rate.limit

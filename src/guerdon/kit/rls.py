@@ -20,6 +20,11 @@ def policies(table: str, scope: Scope, *, own: str = _OWN) -> list[str]:
     match scope:
         case Scope.TENANT:
             statements.append(f"create policy own on {table} using ({own}) with check ({own})")
+        case Scope.JOINT:
+            statements.append(f"create policy own on {table} using ({own} or {_PLATFORM}) with check ({own} or {_PLATFORM})")
+        case Scope.OWNED:
+            statements.append(f"create policy own_reads on {table} for select using ({own})")
+            statements.append(f"create policy platform_writes on {table} using ({_PLATFORM}) with check ({_PLATFORM})")
         case Scope.SECRET:
             statements.append(f"create policy platform on {table} using ({_PLATFORM}) with check ({_PLATFORM})")
         case Scope.REFERENCE | Scope.PLATFORM:

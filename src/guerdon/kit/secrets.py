@@ -110,6 +110,19 @@ class KeyRing:
             message = "a stored secret was changed, or stands in another place than it was made for"
             raise SecretError(message) from error
 
+    @property
+    def current_id(self) -> bytes:
+        """The id of the current key, as it stands in what is sealed under it: the second to the fifth byte."""
+        return self._current.id
+
+    def opens(self, envelope: bytes) -> bool:
+        """Is the key that it is sealed under in the ring?"""
+        return self.has(envelope[1 : 1 + _KEY_ID_BYTES])
+
+    def has(self, key_id: bytes) -> bool:
+        """Is the key of this id in the ring?"""
+        return key_id in self._keys
+
     def is_current(self, envelope: bytes) -> bool:
         """Is it sealed under the current key?"""
         return envelope[1 : 1 + _KEY_ID_BYTES] == self._current.id

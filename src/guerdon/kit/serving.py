@@ -18,6 +18,8 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from guerdon.kit.direct_http import Routes, direct_protocol
+
 _BACKLOG = 2048
 
 
@@ -97,17 +99,19 @@ def serve(
     drain_seconds: float,
     shutdown_seconds: float,
     on_ready: Callable[[], None],
+    direct: Routes | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT; False if the application did not start.
 
     After the signal readiness says no for `drain_seconds` while everything is still answered; then nothing new is accepted,
-    and requests that run get `shutdown_seconds` to end. `options` are uvicorn's own.
+    and requests that run get `shutdown_seconds` to end. `direct` are the routes that are answered straight from their connection
+    (`kit/direct_http.py`), and may be filled while the application starts. `options` are uvicorn's own.
     """
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=direct_protocol(direct or {}),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,12 @@ _LISTENER_RETRY = 1.0
 
 _runs = Counter("guerdon_work_runs", "Handlers that ran, by how they ended", ["kind", "outcome"])
 _seconds = Histogram("guerdon_work_seconds", "How long handlers took", ["kind"])
+_lag = Histogram(
+    "guerdon_work_lag_seconds",
+    "From when work was due to when it was done",
+    ["kind"],
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
+)
 _log = structlog.stdlib.get_logger("guerdon.worker")
 
 # What is due, or whose claim ran out (its worker was killed); the look takes no lock.
@@ -46,7 +53,8 @@ _CLAIMABLE = """
     AND ((due_at <= now() AND coalesce(claimed_until, '-infinity') <= now()) OR claimed_until <= now())
 """
 _LOOK = f"""
-SELECT kind, program_id FROM work WHERE {_CLAIMABLE}
+SELECT kind, program_id, extract(epoch FROM now() - greatest(least(due_at, claimed_until), not_before))::float8 AS late
+FROM work WHERE {_CLAIMABLE}
 ORDER BY least(due_at, claimed_until) LIMIT $2
 """  # noqa: S608 - constants
 _TAKE = f"""
@@ -88,6 +96,8 @@ class _Claim:
     program_id: UUID
     number: int
     attempts: int
+    due_at: float
+    """When it was due, by the loop's clock."""
 
 
 class Worker:
@@ -142,19 +152,20 @@ class Worker:
         pool = await self._database.raw()
         async with pool.acquire() as connection:
             found = await connection.fetch(_LOOK, self._kinds, room)
-            skipped: list[tuple[str, UUID]] = []
+            skipped: list[tuple[str, UUID, float]] = []
             taken = 0
             for row in found:
-                claim = await self._claim(connection, row["kind"], row["program_id"], wait=False)
+                claim = await self._claim(connection, row["kind"], row["program_id"], late=row["late"], wait=False)
                 if claim is None:
-                    skipped.append((row["kind"], row["program_id"]))
+                    skipped.append((row["kind"], row["program_id"], row["late"]))
                 else:
                     taken += 1
                     self._start(claim)
             if not taken and skipped:
                 # Somebody holds the row: another worker, or a stream of transactions that wake it one after the other and
                 # would never let SKIP LOCKED find it free. Standing in line for it ends both.
-                claim = await self._claim(connection, *skipped[0], wait=True)
+                kind, program_id, late = skipped[0]
+                claim = await self._claim(connection, kind, program_id, late=late, wait=True)
                 if claim is not None:
                     self._start(claim)
                 return 0
@@ -163,7 +174,10 @@ class Worker:
             seconds = await connection.fetchval(_NEXT, self._kinds)
         return _LONGEST_SLEEP if seconds is None else min(max(float(seconds), 0.005), _LONGEST_SLEEP)
 
-    async def _claim(self, connection: driver.RawConnection, kind: str, program_id: UUID, *, wait: bool) -> _Claim | None:
+    async def _claim(
+        self, connection: driver.RawConnection, kind: str, program_id: UUID, *, late: float, wait: bool
+    ) -> _Claim | None:
+        due_at = time.monotonic() - late
         # In line only for a moment: other kinds of work wait behind this.
         await connection.execute("BEGIN; SET LOCAL lock_timeout = '100ms'")
         try:
@@ -176,7 +190,7 @@ class Worker:
                 return None
             raise
         await connection.execute("COMMIT")
-        return None if row is None else _Claim(kind, program_id, row["claim"], row["attempts"])
+        return None if row is None else _Claim(kind, program_id, row["claim"], row["attempts"], due_at)
 
     def _start(self, claim: _Claim) -> None:
         task = asyncio.create_task(self._carry_out(claim), name=f"{claim.kind}:{claim.program_id}")
@@ -206,6 +220,7 @@ class Worker:
             return
         renewal.cancel()
         _runs.labels(claim.kind, "done").inc()
+        _lag.labels(claim.kind).observe(time.monotonic() - claim.due_at)
         at = again.astimezone(UTC) if isinstance(again, datetime) else None
         after = again if isinstance(again, timedelta) else None
         await self._execute(_DONE, claim, at, after)
@@ -233,7 +248,8 @@ class Worker:
                     _alert_key(claim),
                     severity=outbox.Severity.WARNING,
                     message=f"{claim.kind} has failed {claim.attempts} times in a row: {described}",
-                    remedy="Mend the cause; the work is tried again by itself, at least every five minutes.",
+                    remedy="`guerdon doctor` says what is missing; the worker's log has the whole error. "
+                    "It is tried again by itself, at least every five minutes.",
                     program_id=None if claim.program_id == PLATFORM_PROGRAM_ID else claim.program_id,
                 )
 

@@ -11,7 +11,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.types import Uuid
 
 from guerdon.kit.database import ScopedSession
+from guerdon.kit.models import constants
 from guerdon.ledger.models import (
+    UNDELIVERED,
     WAITING,
     AccountBalance,
     Asset,
@@ -132,8 +134,10 @@ async def add_to_program(session: ScopedSession, balance: ProgramBalance, change
     await session.flush()
 
 
-async def lock_waiting_deliveries(session: ScopedSession, program_id: UUID, asset_id: UUID, account_id: UUID) -> list[Delivery]:
-    """Deliveries of the account that nothing is reserved or signed for: what a reversal may still take, newest first."""
+async def lock_pending_deliveries(
+    session: ScopedSession, program_id: UUID, asset_id: UUID, account_id: UUID, also: Sequence[UUID]
+) -> list[Delivery]:
+    """What a reversal may still take, newest first: deliveries that nothing is reserved for, and those `also` named."""
     return list(
         await session.scalars(
             select(Delivery)
@@ -141,7 +145,8 @@ async def lock_waiting_deliveries(session: ScopedSession, program_id: UUID, asse
                 Delivery.program_id == program_id,
                 Delivery.account_id == account_id,
                 Delivery.asset_id == asset_id,
-                Delivery.state.in_(WAITING),
+                Delivery.state.in_(constants(*UNDELIVERED)),
+                Delivery.state.in_(WAITING) | Delivery.id.in_(also),
             )
             .order_by(Delivery.id.desc())
             .with_for_update()

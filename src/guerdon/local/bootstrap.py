@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 from guerdon.app import open_runtime
 from guerdon.chains.anvil_files import Funder
-from guerdon.chains.networks import KNOWN_NETWORKS
+from guerdon.chains.networks import KNOWN_NETWORKS, LOCAL_NETWORK
 from guerdon.chains.port import WrongChainError
 from guerdon.kit.errors import GuerdonError
-from guerdon.local.datadir import LOCAL_NETWORK
 from guerdon.local.supervisor import StartError
 from guerdon.programs.admin_keys import first_platform_key
 from guerdon.settings import Settings

@@ -18,11 +18,9 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from guerdon.chains.networks import LOCAL_NETWORK
 from guerdon.local.supervisor import StartError
 from guerdon.settings import Settings
-
-LOCAL_NETWORK = "local"
-"""The local chain among the networks."""
 
 
 class DataDir:

@@ -18,10 +18,11 @@ from pydantic import SecretStr
 
 from guerdon.chains.anvil import LocalChain
 from guerdon.chains.anvil_files import Funder
+from guerdon.chains.networks import LOCAL_NETWORK
 from guerdon.chains.port import ChainUnavailableError, RpcError
 from guerdon.kit.ids import uuid7
 from guerdon.kit.postgres import EmbeddedPostgres
-from guerdon.local.datadir import LOCAL_NETWORK, DataDir, free_port
+from guerdon.local.datadir import DataDir, free_port
 from guerdon.local.processes import Command, die_with_parent
 from guerdon.local.services import Chain, Postgres, Program
 from guerdon.local.supervisor import Service, StartError, Supervisor

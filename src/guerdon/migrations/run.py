@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 # Two processes that start at once migrate one after the other.
 _LOCK = 0x6775657264
+_LOCK_POLL_SECONDS = 0.2
 
 
 async def upgrade(owner_url: str, revision: str = "head") -> None:
@@ -22,7 +24,10 @@ async def upgrade(owner_url: str, revision: str = "head") -> None:
     engine = create_async_engine(owner_url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            await connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": _LOCK})
+            while not await connection.scalar(text("select pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+                # Asked again rather than waited for: an index that is built concurrently waits for every open transaction.
+                await connection.rollback()
+                await asyncio.sleep(_LOCK_POLL_SECONDS)
             await connection.commit()
             await connection.run_sync(_upgrade, revision)
             await connection.commit()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
-from guerdon.kit.database import ScopedSession
+from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.kit.outbox import OutboxRow
 
 
@@ -23,6 +24,25 @@ async def alerts_after(
     if after is not None:
         query = query.where(OutboxRow.id > after)
     return (await session.scalars(query)).all()
+
+
+_FORGET = text(
+    """
+    delete from outbox where id in (
+        select o.id from outbox o
+         where o.id < :below and (o.severity is null or o.resolved_at < :before) order by o.id limit :rows)
+    returning 1
+    """
+)
+
+
+async def forget(session: PlatformSession, before: datetime, below: UUID, rows: int) -> int:
+    """Delete the oldest of what happened, and of the alerts that were closed, before that time; how many. Open alerts stay.
+
+    `below` is the lowest id of that time: the table is read from its old end and no further.
+    """
+    deleted = await session.scalars(_FORGET, {"before": before, "below": below, "rows": rows})
+    return len(deleted.all())
 
 
 async def resolve_alert(session: ScopedSession, alert_id: UUID, program_id: UUID | None) -> OutboxRow | None:

@@ -15,7 +15,7 @@ import structlog
 from guerdon.chains.contracts import BatchStatus
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
-from guerdon.kit.database import PlatformSession, ProgramSession, run_in_platform, run_in_program
+from guerdon.kit.database import PlatformSession, ProgramSession, run_in_platform, run_in_program, transaction_time
 from guerdon.kit.failures import each_apart, note_failure
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import DeliveryState
@@ -23,7 +23,7 @@ from guerdon.payouts import alerts, repository, repository_batches, repository_s
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor, open_distributor
 from guerdon.payouts.freezing import pause_for
-from guerdon.payouts.models import Batch
+from guerdon.payouts.models import Batch, BatchState
 from guerdon.payouts.payments import Member, by_program, merged
 from guerdon.payouts.quarantine import quarantine_dead
 from guerdon.payouts.settling import settle
@@ -146,7 +146,6 @@ async def _show(deps: PayoutDeps, flight: Flight) -> None:
         "transaction_hash": intent.transaction_hash,
         "block_number": intent.block_number if landed else None,
         "reason": intent.error if state in {DeliveryState.FAILED_ONCHAIN, DeliveryState.UNKNOWN} else None,
-        "now": deps.clock.now(),
     }
     for program_id, theirs in by_program(members).items():
 
@@ -157,13 +156,15 @@ async def _show(deps: PayoutDeps, flight: Flight) -> None:
                 [member.delivery_id for member in theirs],
                 batch_id=batch.id,
                 intent_state=intent.state,
-                values=values,
+                values={**values, "now": await transaction_time(session)},
             )
 
         await run_in_program(deps.database, program_id, move)
 
     async def note(session: PlatformSession) -> None:
         await repository_batches.note_delivery_state(session, batch.id, shown)
+        if state is not DeliveryState.UNKNOWN:
+            await outbox.resolve_alert(session, alerts.UNKNOWN, str(batch.id))
 
     await run_in_platform(deps.database, note)
 
@@ -220,13 +221,16 @@ async def _tell_operator(deps: PayoutDeps, flight: Flight, problem: str | None =
         "another transaction is final at its nonce" if void else "its transaction is neither in a block nor provably dead"
     )
     remedy = (
-        f"guerdon payout retry --batch {batch.id} to pay it anew under the chain's guard, "
-        f"or guerdon payout return --batch {batch.id} to give the points back"
+        f"`guerdon payout retry --batch {batch.id}` pays it anew under the chain's guard, "
+        f"`guerdon payout return --batch {batch.id}` gives the points back."
         if void
-        else f"wait, or have its transaction killed: guerdon payout kill {batch.id}"
+        else f"Wait, or have its transaction killed: `guerdon payout kill {batch.id}`."
     )
 
     async def alert(session: PlatformSession) -> None:
+        locked = await repository_batches.batch(session, batch.id, for_update=True)
+        if locked is None or locked.state != BatchState.FROZEN:
+            return  # an operator was quicker, and has closed the alert
         await outbox.raise_alert(
             session,
             alerts.UNKNOWN,

@@ -1,10 +1,9 @@
-"""What the steps of payouts need from the application: a database, chains, a clock and their settings."""
+"""What the steps of payouts need from the application: a database, chains and their settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database
 from guerdon.payouts.terms import PayoutTerms
 from guerdon.txmanager.tokens import Chains
@@ -16,5 +15,4 @@ class PayoutDeps:
 
     database: Database
     chain: Chains
-    clock: Clock
     terms: PayoutTerms = field(default_factory=PayoutTerms)

@@ -15,10 +15,10 @@ import structlog
 
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
-from guerdon.kit.database import PlatformSession, run_in_platform
+from guerdon.kit.database import PlatformSession, run_in_platform, transaction_time
 from guerdon.kit.failures import each_apart, note_failure
 from guerdon.kit.outbox import Severity
-from guerdon.payouts import alerts, repository_batches, simulation, splitting
+from guerdon.payouts import repository_batches, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor, open_distributor
 from guerdon.payouts.models import Batch, BatchState, Work
@@ -53,11 +53,10 @@ class _Ready:
 
 async def close_and_freeze(deps: PayoutDeps) -> datetime | None:
     """Close the batches that are due, and freeze all closed ones; when to come again, if anything is left."""
-    now = deps.clock.now()
     window = timedelta(seconds=deps.terms.batch_window_seconds)
 
     async def close(session: PlatformSession) -> list[tuple[UUID, UUID]]:
-        await repository_batches.close_ripe(session, now - window)
+        await repository_batches.close_ripe(session, await transaction_time(session) - window)
         return [(batch.treasury_id, batch.id) for batch in await repository_batches.closed_batches(session)]
 
     waiting = False
@@ -69,7 +68,7 @@ async def close_and_freeze(deps: PayoutDeps) -> datetime | None:
     # A treasury whose chain does not answer delays no other.
     await each_apart(await run_in_platform(deps.database, close), lambda place: place[0], freeze)
     async with deps.database.platform() as session:
-        opened_at = await repository_batches.next_ripe(session)
+        opened_at, now = await repository_batches.next_ripe(session), await transaction_time(session)
     due = [now + timedelta(seconds=deps.terms.wait_seconds)] if waiting else []
     return min([*due, *([] if opened_at is None else [opened_at + window])], default=None)
 
@@ -143,7 +142,7 @@ async def _fix(deps: PayoutDeps, distributor: Distributor, ready: _Ready, supers
         ):
             return Frozen.CHANGED
         batch.state = BatchState.FROZEN
-        batch.frozen_at = deps.clock.now()
+        batch.frozen_at = await transaction_time(session)
         batch.size = len(ready.members)
         batch.total_atomic = sum(payment.amount_atomic for payment in payments)
         batch.chain_batch_id = distributor.chain_batch_id(batch_id.bytes, payments)
@@ -184,12 +183,12 @@ async def pause_for(deps: PayoutDeps, treasury: Treasury, problem: EnvironmentPr
     """
 
     async def pause(session: PlatformSession) -> None:
-        await treasuries.pause_until_it_pays(session, treasury.id, problem.reason, deps.clock.now())
+        await treasuries.pause_until_it_pays(session, treasury.id, problem.reason, await transaction_time(session))
         if problem.allowance_missing:
             await treasuries.ensure_approval(session, treasury)
         await outbox.raise_alert(
             session,
-            alerts.CANNOT_PAY,
+            treasuries.CANNOT_PAY_ALERT,
             str(treasury.id),
             severity=Severity.CRITICAL,
             message=f"treasury {treasury.address} on {treasury.network} can't pay: {problem.reason}",
@@ -207,6 +206,5 @@ async def _resume(deps: PayoutDeps, treasury: Treasury) -> None:
 
     async def resume(session: PlatformSession) -> None:
         await treasuries.resume(session, treasury.id)
-        await outbox.resolve_alert(session, alerts.CANNOT_PAY, str(treasury.id))
 
     await run_in_platform(deps.database, resume)

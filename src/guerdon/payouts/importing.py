@@ -13,7 +13,7 @@ from uuid import UUID
 from guerdon.chains import contracts
 from guerdon.chains.contracts import BatchStatus, PayCall
 from guerdon.kit import outbox
-from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
+from guerdon.kit.database import PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.ids import uuid7
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Asset, Delivery, DeliveryState, PostingKind
@@ -147,7 +147,7 @@ async def _take_in(deps: PayoutDeps, key: Key, purses: Sequence[_Purse], one: Fo
             return f"is the payment of batch {known.id}"
         intent_id = await importing.record(session, key, one, kind=importing.UNMATCHED, error="not matched yet")
         if known is None:
-            now = deps.clock.now()
+            now = await transaction_time(session)
             batch = Batch(
                 id=uuid7(), treasury_id=purse.treasury.id, state=BatchState.PAID, size=0, total_atomic=0, chain_batch_id=name,
                 supersedes=list(call.supersedes), intent_id=intent_id, delivery_state=DeliveryState.FINAL, opened_at=now,
@@ -202,7 +202,7 @@ def _told(intent: Intent, what: str, unmatched: str | None) -> Imported:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A payout, or a part of one that still grows, that a payment has paid."""
+    """A payout, or a part of one that sums what was earned, that a payment has paid."""
 
     candidate: Candidate
     amount_atomic: int
@@ -241,7 +241,7 @@ class _Delivery:
                 return
             members = await self._deliver(session, parts, per_point)
         for reserved_in in sorted({part.candidate.batch_id for part in parts if part.candidate.batch_id is not None}):
-            theirs = {part.candidate.delivery_id for part in parts if part.candidate.batch_id == reserved_in}
+            theirs = [part for part in parts if part.candidate.batch_id == reserved_in]
             await self._take_out(session, treasury, reserved_in, theirs)
         await repository_batches.insert_members(session, self._batch_id, members, [0] * len(members))
         await repository_batches.settle_members(session, self._batch_id, self._program_id)
@@ -261,7 +261,7 @@ class _Delivery:
 
     async def _deliver(self, session: PlatformSession, parts: Sequence[_Part], per_point: int) -> list[Member]:
         """Post and finish the payouts, each part of one as a payout of its own; what is now in the imported batch."""
-        now = self._deps.clock.now()
+        now = await transaction_time(session)
         amounts = {part.candidate.delivery_id: part for part in parts}
         rows = await repository.lock_deliveries(session, self._program_id, sorted(amounts))
         done: list[Delivery] = []
@@ -272,6 +272,7 @@ class _Delivery:
                 continue
             points = part.amount_atomic // per_point
             row.points, row.updated_at = row.points - points, now
+            row.amount_atomic = None if row.amount_atomic is None else row.amount_atomic - part.amount_atomic
             paid = Delivery(
                 program_id=self._program_id, id=uuid7(), asset_id=row.asset_id, account_id=row.account_id, kind=row.kind,
                 state=row.state, points=points, requested_at=row.requested_at, updated_at=now,
@@ -288,13 +289,22 @@ class _Delivery:
         await ledger.post(session, self._program_id, movements, now)
         return [Member(self._program_id, one.id, str(one.destination), int(one.amount_atomic or 0)) for one in done]
 
-    async def _take_out(self, session: PlatformSession, treasury: Treasury, batch_id: UUID, ids: set[UUID]) -> None:
+    async def _take_out(self, session: PlatformSession, treasury: Treasury, batch_id: UUID, parts: Sequence[_Part]) -> None:
         """What is paid leaves the batch that it waits in; a frozen one is cancelled, and the rest of it batched anew."""
+        paid = {part.candidate.delivery_id: part.amount_atomic for part in parts}
         batch = await repository_batches.batch(session, batch_id, for_update=True)
         if batch is None:
             return
         unsettled = await repository_batches.lock_unsettled(session, batch_id, self._program_id)
-        members: list[BatchMember] = [member for member in unsettled if member.delivery_id in ids]
+        members: list[BatchMember] = []
+        for member in unsettled:
+            amount = paid.get(member.delivery_id, 0)
+            if amount == member.amount_atomic:
+                members.append(member)
+            elif amount:
+                member.amount_atomic -= amount
+                batch.total_atomic -= amount
+                treasuries.release(treasury, amount, reserved_since=batch.opened_at, now=await transaction_time(session))
         await release(session, treasury, batch, members)
         if batch.state == BatchState.FROZEN and batch.intent_id is not None:
             await txmanager.cancel(session, batch.intent_id, "a payment that was not known has paid some of it")
@@ -312,8 +322,8 @@ def _paid_of(candidates: Sequence[Candidate], wallet: str, amount: int, per_poin
     found = match([one.amount_atomic for one in theirs], amount)
     whole = [theirs[place] for place in found.whole]
     parts = [_Part(one, one.amount_atomic) for one in whole]
-    growing = next((one for one in theirs if one.grows and one not in whole), None)
     part = found.left_atomic - found.left_atomic % per_point
-    if growing is not None and 0 < part < growing.amount_atomic:
-        parts.append(_Part(growing, part))
+    divided = next((one for one in theirs if one.is_sum and one not in whole and part < one.amount_atomic), None)
+    if divided is not None and part > 0:
+        parts.append(_Part(divided, part))
     return parts

@@ -15,6 +15,7 @@ from guerdon.payouts import advancing, freezing, repository, reserving, sweeping
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
 from guerdon.payouts.reserving import GasPrice, Outcome
+from guerdon.programs import repository as programs
 from guerdon.txmanager import repository_treasuries, tokens
 
 log = structlog.get_logger("guerdon.payouts")
@@ -48,7 +49,7 @@ async def reserve_turn(deps: PayoutDeps, program_id: UUID) -> timedelta | None:
     """A program's turn: some chunks of what waits in each asset, then the others' turn. When to come again."""
     async with deps.database.program(program_id) as session:
         assets = await repository.assets_waiting(session, program_id)
-        budget = await repository.gas_budget(session, program_id)
+        budget = await programs.gas_budget(session, program_id)
     waits: list[timedelta] = []
     for asset_id in assets:
         try:
@@ -60,9 +61,7 @@ async def reserve_turn(deps: PayoutDeps, program_id: UUID) -> timedelta | None:
             continue
         outcome = Outcome.RESERVED
         for _ in range(deps.terms.chunks_a_turn):
-            outcome = await reserving.reserve(
-                deps.database, program_id, asset_id, terms=deps.terms, gas_price=gas_price, now=deps.clock.now()
-            )
+            outcome = await reserving.reserve(deps.database, program_id, asset_id, terms=deps.terms, gas_price=gas_price)
             if outcome is not Outcome.RESERVED:
                 break
         match outcome:

@@ -49,6 +49,7 @@ class Batch(Base):
         Index("uq_batches_open", "treasury_id", unique=True, postgresql_where=text("state = 'open'")),
         Index("ix_batches_unfinished", "treasury_id", "id", postgresql_where=text("state in ('open', 'closed', 'frozen')")),
         Index("ix_batches_intent", "intent_id"),
+        Index("ix_batches_chain", "treasury_id", "chain_batch_id", postgresql_where=text("chain_batch_id is not null")),
         scope(Scope.PLATFORM),
     )
 
@@ -74,7 +75,7 @@ class BatchMember(Base):
     __table_args__ = (
         CheckConstraint("amount_atomic > 0", name="amount"),
         Index("ix_batch_members_delivery", "program_id", "delivery_id"),
-        scope(Scope.PLATFORM),
+        scope(Scope.OWNED),
     )
 
     batch_id: Mapped[UUID] = mapped_column(ForeignKey("batches.id"), primary_key=True)
@@ -91,7 +92,7 @@ class GasSpent(Base):
     """Wei that payouts of a program reserved or cost on a day (SAFETY S25)."""
 
     __tablename__ = "gas_spent"
-    __table_args__ = (CheckConstraint("wei >= 0", name="wei"), scope(Scope.PLATFORM))
+    __table_args__ = (CheckConstraint("wei >= 0", name="wei"), scope(Scope.OWNED))
 
     program_id: Mapped[UUID] = mapped_column(primary_key=True)
     network: Mapped[str] = mapped_column(primary_key=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -63,6 +64,11 @@ def by_program(members: Iterable[Member]) -> Mapping[UUID, list[Member]]:
     for member in sorted(members, key=lambda m: (m.program_id, m.delivery_id)):
         grouped.setdefault(member.program_id, []).append(member)
     return grouped
+
+
+def gas_day(moment: datetime) -> str:
+    """The UTC day that a cost counts for."""
+    return moment.strftime("%Y-%m-%d")
 
 
 def shared_cost(cost_wei: int, members: int, batch_size: int) -> int:

@@ -11,15 +11,14 @@ from uuid import UUID
 import structlog
 
 from guerdon.kit import outbox
-from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
+from guerdon.kit.database import PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import Delivery, DeliveryState
 from guerdon.payouts import alerts, repository, repository_batches
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Batch, BatchMember, BatchState
-from guerdon.payouts.payments import by_program
-from guerdon.payouts.reserving import gas_day
-from guerdon.txmanager import repository_treasuries
+from guerdon.payouts.payments import by_program, gas_day, shared_cost
+from guerdon.txmanager import repository_treasuries, treasuries
 from guerdon.txmanager.models import Treasury
 
 log = structlog.get_logger("guerdon.payouts")
@@ -65,7 +64,7 @@ class _Removal:
             return
         async with program_scope(session, self._program_id):
             await self._mark(session, culprits)
-        await release(session, treasury, locked, culprits)
+        await release(session, treasury, locked, culprits, fee_wei=await repository_batches.fee_paid(session, locked))
         if self._from_state is BatchState.CLOSED:
             await repository_batches.delete_members(session, self._batch_id, self._program_id, [m.delivery_id for m in culprits])
             locked.size -= len(culprits)
@@ -75,7 +74,7 @@ class _Removal:
                 member.settled = True
 
     async def _mark(self, session: PlatformSession, culprits: Sequence[BatchMember]) -> None:
-        now = self._deps.clock.now()
+        now = await transaction_time(session)
         ids = [member.delivery_id for member in culprits]
         deliveries: Sequence[Delivery] = await repository.lock_deliveries(session, self._program_id, ids)
         for delivery in deliveries:
@@ -92,22 +91,31 @@ class _Removal:
                 severity=Severity.WARNING,
                 program_id=self._program_id,
                 message=f"payout {delivery.id} to {delivery.destination} can't be paid: {delivery.reason}",
-                remedy=f"guerdon payout retry {delivery.id} once it can be paid, or guerdon payout return {delivery.id}",
+                remedy=f"Once it can be paid: `guerdon payout retry {delivery.id}`. Or give the points back: "
+                f"`guerdon payout return {delivery.id}`.",
             )
             log.warning("payouts.quarantined", payout=str(delivery.id), reason=delivery.reason)
 
 
-async def release(session: PlatformSession, treasury: Treasury, batch: Batch, members: Sequence[BatchMember]) -> None:
-    """Give back what was reserved for members that leave a batch: treasury funds and gas. The treasury is locked."""
+async def release(
+    session: PlatformSession, treasury: Treasury, batch: Batch, members: Sequence[BatchMember], *, fee_wei: int = 0
+) -> None:
+    """Give back what was reserved for members that leave a batch: treasury funds, and gas but for their share of the fee that
+    the batch cost all the same (SAFETY S25). The treasury is locked.
+    """
     total = sum(member.amount_atomic for member in members)
-    treasury.reserved -= total
-    treasury.period_reserved = max(0, treasury.period_reserved - total)
-    for member in members:
-        if member.gas_reserved_wei:
-            await repository.add_gas(
-                session, member.program_id, treasury.network, gas_day(batch.opened_at), -member.gas_reserved_wei
-            )
+    treasuries.release(treasury, total, reserved_since=batch.opened_at, now=await transaction_time(session))
+    for program_id in sorted({member.program_id for member in members}):
+        theirs = [member for member in members if member.program_id == program_id]
+        await settle_gas(session, treasury.network, batch, theirs, fee_wei)
     await session.flush()
+
+
+async def settle_gas(session: PlatformSession, network: str, batch: Batch, members: Sequence[BatchMember], fee_wei: int) -> None:
+    """Count what a program's members of a batch really cost, in place of what was reserved for them."""
+    change = shared_cost(fee_wei, len(members), batch.size) - sum(member.gas_reserved_wei for member in members)
+    if change:
+        await repository.add_gas(session, members[0].program_id, network, gas_day(batch.opened_at), change)
 
 
 async def quarantine_dead(deps: PayoutDeps, batch_id: UUID, reason: str) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from guerdon.accounts import repository as accounts
 from guerdon.chains.contracts import BatchStatus
 from guerdon.kit import jobs, outbox
-from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
+from guerdon.kit.database import PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.ledger import repository as ledger_repository
 from guerdon.ledger import service as ledger
@@ -33,8 +34,8 @@ from guerdon.payouts.errors import (
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member
 from guerdon.payouts.repository_split import Ancestor
-from guerdon.payouts.reserving import book_reservation, spendable
-from guerdon.txmanager import repository_treasuries
+from guerdon.payouts.reserving import put
+from guerdon.txmanager import repository_treasuries, treasuries
 from guerdon.txmanager import service as txmanager
 from guerdon.txmanager.models import Intent, IntentState, Treasury
 
@@ -69,9 +70,9 @@ async def retry(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) -> Settle
     async def again(session: PlatformSession) -> Settled:
         locked = await repository_treasuries.lock_treasury(session, treasury.id)
         if proof.paid_by is not None:
-            return await _deliver_proven(deps, session, program_id, delivery_id, proof.paid_by)
+            return await _deliver_proven(session, program_id, delivery_id, proof.paid_by)
         await _still_the_same(session, program_id, delivery_id, proof)
-        return await _reserve_again(deps, session, locked, program_id, delivery_id)
+        return await _reserve_again(session, locked, program_id, delivery_id)
 
     return await run_in_platform(deps.database, again)
 
@@ -87,11 +88,11 @@ async def give_back(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) -> Se
     async def back(session: PlatformSession) -> Settled:
         await repository_treasuries.lock_treasury(session, treasury.id)
         if proof.paid_by is not None:
-            return await _deliver_proven(deps, session, program_id, delivery_id, proof.paid_by)
+            return await _deliver_proven(session, program_id, delivery_id, proof.paid_by)
         await _still_the_same(session, program_id, delivery_id, proof)
         if not proof.can_never_land:
             raise PayoutMayLandError
-        now = deps.clock.now()
+        now = await transaction_time(session)
         async with program_scope(session, program_id):
             delivery = await _lock_quarantined(session, program_id, delivery_id)
             # Read under the lock: what was reversed while the payout was stuck is repaid first (SAFETY S13).
@@ -207,18 +208,16 @@ async def _locked_debt(session: PlatformSession, delivery: Delivery) -> int:
     return balances[key].debt
 
 
-async def _reserve_again(
-    deps: PayoutDeps, session: PlatformSession, treasury: Treasury, program_id: UUID, delivery_id: UUID
-) -> Settled:
+async def _reserve_again(session: PlatformSession, treasury: Treasury, program_id: UUID, delivery_id: UUID) -> Settled:
     """Into a batch of its own: what could not be paid once does not hold up others again."""
-    now = deps.clock.now()
+    now = await transaction_time(session)
     async with program_scope(session, program_id):
         delivery = await _lock_quarantined(session, program_id, delivery_id)
         if await _locked_debt(session, delivery):
             raise AccountInDebtError
-        wallet = await repository.wallet_of(session, program_id, delivery.account_id)
+        wallet = await accounts.wallet_of(session, program_id, delivery.account_id)
         amount = delivery.amount_atomic or 0
-        if treasury.paused_at is not None or spendable(treasury, now) < amount:
+        if treasury.paused_at is not None or treasuries.spendable(treasury, now) < amount:
             raise TreasuryShortError
         batch = Batch(
             id=uuid7(), treasury_id=treasury.id, state=BatchState.CLOSED, size=0, total_atomic=0, supersedes=[], opened_at=now
@@ -228,16 +227,14 @@ async def _reserve_again(
         delivery.destination, delivery.batch_id = wallet, batch.id
     await repository_batches.insert_batch(session, batch)
     await repository_batches.insert_members(session, batch.id, [member], [0])
-    book_reservation(treasury, batch, [member], now)
+    put(treasury, batch, [member], now)
     await _close_alert(session, delivery_id)
     await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
     return Settled.RETRIED
 
 
-async def _deliver_proven(
-    deps: PayoutDeps, session: PlatformSession, program_id: UUID, delivery_id: UUID, batch_id: UUID
-) -> Settled:
-    now = deps.clock.now()
+async def _deliver_proven(session: PlatformSession, program_id: UUID, delivery_id: UUID, batch_id: UUID) -> Settled:
+    now = await transaction_time(session)
     batch = await repository_batches.batch(session, batch_id)
     intent = None if batch is None or batch.intent_id is None else await session.get(Intent, batch.intent_id)
     async with program_scope(session, program_id):

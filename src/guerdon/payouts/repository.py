@@ -12,9 +12,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, func, select, text
+from sqlalchemy import Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
 from guerdon.kit.database import PlatformSession, ScopedSession
@@ -47,24 +46,35 @@ class Waiting:
 
 async def assets_waiting(session: ScopedSession, program_id: UUID) -> Sequence[UUID]:
     """Assets in which the program has payouts to reserve."""
-    found = await session.scalars(
-        select(Delivery.asset_id)
-        .where(Delivery.program_id == program_id, Delivery.state == DeliveryState.APPROVED)
-        .distinct()
-        .order_by(Delivery.asset_id)
+    return (await session.scalars(_ASSETS_WAITING, {"program_id": program_id})).all()
+
+
+# From asset to asset through the index: a look-up for each, however many payouts wait.
+_ASSETS_WAITING = text(
+    """
+    with recursive asset as (
+        (select d.asset_id from deliveries d
+          where d.program_id = :program_id and d.state = 'approved' order by d.asset_id limit 1)
+        union all
+        select following.asset_id from asset a cross join lateral (
+            select d.asset_id from deliveries d
+             where d.program_id = :program_id and d.state = 'approved' and d.asset_id > a.asset_id
+             order by d.asset_id limit 1) following
     )
-    return found.all()
+    select asset_id from asset order by asset_id
+    """
+).columns(asset_id=Uuid())
 
 
+# Subqueries in place of joins: a plan that was made on empty tables would read all accounts of the program.
 _WAITING = text(
     """
-    select d.id, d.account_id, d.points, d.amount_atomic, a.wallet_address
+    select d.id, d.account_id, d.points, d.amount_atomic,
+           (select a.wallet_address from accounts a where a.program_id = :program_id and a.id = d.account_id) as wallet_address
       from deliveries d
-      join accounts a on a.program_id = :program_id and a.id = d.account_id
      where d.program_id = :program_id and d.asset_id = :asset_id and d.state = 'approved'
-       and not exists (select from account_balances b
-                        where b.program_id = :program_id and b.asset_id = d.asset_id and b.account_id = d.account_id
-                          and b.debt > 0)
+       and coalesce((select b.debt from account_balances b
+                      where b.program_id = :program_id and b.asset_id = :asset_id and b.account_id = d.account_id), 0) = 0
      order by d.id limit :limit
        for update of d skip locked
     """
@@ -84,8 +94,10 @@ async def lock_waiting(session: ScopedSession, program_id: UUID, asset_id: UUID,
 
 _IN_DEBT = text(
     """
-    select account_id from account_balances
-     where program_id = :program_id and asset_id = :asset_id and account_id = any(:accounts) and debt > 0
+    select k.account_id from unnest(:accounts) as k(account_id)
+     cross join lateral (select debt from account_balances
+                          where program_id = :program_id and asset_id = :asset_id and account_id = k.account_id offset 0) b
+     where b.debt > 0
     """
 ).bindparams(bindparam("accounts", type_=ARRAY(Uuid())))
 
@@ -151,15 +163,18 @@ class Owed:
     points: int
 
 
+_LOCK_OWED = text(
+    """
+    select d.* from unnest(:ids) as k(id)
+     cross join lateral (select id, asset_id, account_id, points from deliveries
+                          where program_id = :program_id and id = k.id for update) d
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
+
+
 async def lock_owed(session: ScopedSession, program_id: UUID, ids: Sequence[UUID]) -> list[Owed]:
     """The same as `lock_deliveries`, only what delivering them needs."""
-    rows = await session.execute(
-        select(Delivery.id, Delivery.asset_id, Delivery.account_id, Delivery.points)
-        .where(Delivery.program_id == program_id, Delivery.id == func.any(bindparam("ids", type_=ARRAY(Uuid()))))
-        .order_by(Delivery.id)
-        .with_for_update(),
-        {"ids": list(ids)},
-    )
+    rows = await session.execute(_LOCK_OWED, {"program_id": program_id, "ids": sorted(ids)})
     return [Owed(*row) for row in rows]
 
 
@@ -250,18 +265,3 @@ async def gas_spent(session: PlatformSession, program_id: UUID, network: str, da
         {"program_id": program_id, "network": network, "day": day},
     )
     return int(total or 0)
-
-
-async def gas_budget(session: AsyncSession, program_id: UUID) -> int | None:
-    """Wei a day that a program's payouts may cost; None: no limit."""
-    value = await session.scalar(text("select gas_budget_wei from programs where id = :program_id"), {"program_id": program_id})
-    return None if value is None else int(value)
-
-
-async def wallet_of(session: ScopedSession, program_id: UUID, account_id: UUID) -> str:
-    """An account's built-in wallet: where its tokens go (SAFETY S5)."""
-    wallet = await session.scalar(
-        text("select wallet_address from accounts where program_id = :program_id and id = :account_id"),
-        {"program_id": program_id, "account_id": account_id},
-    )
-    return str(wallet)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
 from guerdon.kit.database import PlatformSession
-from guerdon.kit.models import Integral
+from guerdon.kit.models import Integral, constants
 from guerdon.payouts.models import Batch, BatchMember, BatchState
 from guerdon.payouts.payments import Member
 from guerdon.txmanager.models import Intent
@@ -25,8 +25,8 @@ async def lock_open_batch(session: PlatformSession, treasury_id: UUID) -> Batch 
     """The treasury's batch that still takes payouts, locked."""
     return await session.scalar(
         select(Batch)
-        .where(Batch.treasury_id == treasury_id, Batch.state == BatchState.OPEN)
-        .with_for_update()
+        .where(Batch.treasury_id == treasury_id, Batch.state.in_(constants(BatchState.OPEN)))
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
 
@@ -39,7 +39,7 @@ async def batches_ahead(session: PlatformSession, treasury_id: UUID) -> int:
         .outerjoin(Intent, Intent.id == Batch.intent_id)
         .where(
             Batch.treasury_id == treasury_id,
-            Batch.state.in_((BatchState.CLOSED, BatchState.FROZEN)),
+            Batch.state.in_(constants(BatchState.CLOSED, BatchState.FROZEN)),
             Intent.state.is_(None) | Intent.state.in_(("queued", "bound", "signed", "sent")),
         )
     )
@@ -85,23 +85,33 @@ async def insert_members(
     )
 
 
+async def fee_paid(session: PlatformSession, batch: Batch) -> int:
+    """Wei that the batch's transaction has cost, whatever became of it; 0 if there was none."""
+    if batch.intent_id is None:
+        return 0
+    fee = await session.scalar(select(Intent.fee_paid_wei).where(Intent.id == batch.intent_id))
+    return int(fee or 0)
+
+
 async def close_ripe(session: PlatformSession, opened_before: datetime) -> None:
     """Close the open batches that are older than that: from now on they take no more payouts."""
     await session.execute(
         update(Batch)
-        .where(Batch.state == BatchState.OPEN, Batch.size > 0, Batch.opened_at <= opened_before)
+        .where(Batch.state.in_(constants(BatchState.OPEN)), Batch.size > 0, Batch.opened_at <= opened_before)
         .values(state=BatchState.CLOSED)
     )
 
 
 async def next_ripe(session: AsyncSession) -> datetime | None:
     """When the oldest open batch was opened."""
-    return await session.scalar(select(func.min(Batch.opened_at)).where(Batch.state == BatchState.OPEN, Batch.size > 0))
+    return await session.scalar(
+        select(func.min(Batch.opened_at)).where(Batch.state.in_(constants(BatchState.OPEN)), Batch.size > 0)
+    )
 
 
 async def closed_batches(session: AsyncSession) -> Sequence[Batch]:
     """Batches to be simulated and frozen, oldest first."""
-    found = await session.scalars(select(Batch).where(Batch.state == BatchState.CLOSED).order_by(Batch.id))
+    found = await session.scalars(select(Batch).where(Batch.state.in_(constants(BatchState.CLOSED))).order_by(Batch.id))
     return found.all()
 
 
@@ -110,7 +120,7 @@ async def frozen_batches(session: AsyncSession) -> Sequence[tuple[Batch, Intent]
     rows = await session.execute(
         select(Batch, Intent)
         .join(Intent, Intent.id == Batch.intent_id)
-        .where(Batch.state == BatchState.FROZEN)
+        .where(Batch.state.in_(constants(BatchState.FROZEN)))
         .order_by(Batch.id)
         .execution_options(populate_existing=True)
     )
@@ -120,7 +130,7 @@ async def frozen_batches(session: AsyncSession) -> Sequence[tuple[Batch, Intent]
 async def batch(session: AsyncSession, batch_id: UUID, *, for_update: bool = False) -> Batch | None:
     """A batch by its id."""
     query = select(Batch).where(Batch.id == batch_id).execution_options(populate_existing=True)
-    return await session.scalar(query.with_for_update() if for_update else query)
+    return await session.scalar(query.with_for_update(key_share=True) if for_update else query)
 
 
 _MEMBER = (BatchMember.program_id, BatchMember.delivery_id, BatchMember.destination, BatchMember.amount_atomic)
@@ -174,7 +184,7 @@ async def idle_paused_treasuries(session: PlatformSession) -> Sequence[UUID]:
             select t.id from treasuries t
              where t.paused_at is not null and t.resumes_by_itself
                and not exists (select from batches b left join intents i on i.id = b.intent_id
-                                where b.treasury_id = t.id
+                                where b.treasury_id = t.id and b.state in ('closed', 'frozen')
                                   and (b.state = 'closed' or (b.state = 'frozen' and i.state = 'failed')))
             """
         )

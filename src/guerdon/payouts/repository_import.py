@@ -10,6 +10,7 @@ from sqlalchemy import Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from guerdon.kit.database import PlatformSession, ScopedSession
+from guerdon.kit.models import constants
 from guerdon.ledger.models import Asset
 from guerdon.payouts.models import Batch, BatchMember, BatchState
 from guerdon.txmanager.models import Treasury
@@ -22,8 +23,8 @@ class Candidate:
     delivery_id: UUID
     wallet: str
     amount_atomic: int
-    grows: bool
-    """It is approved and takes what its account earns further: a part of it may have been paid."""
+    is_sum: bool
+    """It is what its account has earned since the payout before: a part of it may have been paid."""
     batch_id: UUID | None
     """The unfinished batch that it is reserved in."""
 
@@ -49,9 +50,11 @@ async def lock_unfinished(session: PlatformSession, treasury_id: UUID) -> None:
     """Lock a treasury's unfinished batches, so that none is frozen, split or replaced meanwhile."""
     await session.execute(
         select(Batch.id)
-        .where(Batch.treasury_id == treasury_id, Batch.state.in_((BatchState.OPEN, BatchState.CLOSED, BatchState.FROZEN)))
+        .where(
+            Batch.treasury_id == treasury_id, Batch.state.in_(constants(BatchState.OPEN, BatchState.CLOSED, BatchState.FROZEN))
+        )
         .order_by(Batch.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
 
 
@@ -69,7 +72,7 @@ async def accounted(session: PlatformSession, batch_id: UUID) -> dict[str, int]:
 async def programs_waiting(session: PlatformSession, asset_id: UUID) -> Sequence[UUID]:
     """Programs that have payouts of an asset which are not over (SAFETY S2: no more than their ids is read)."""
     found = await session.scalars(
-        text("select distinct program_id from unfinished_deliveries() where asset_id = :asset_id order by program_id"),
+        text("select distinct program_id from waiting_deliveries_v1() where asset_id = :asset_id order by program_id"),
         {"asset_id": asset_id},
     )
     return found.all()
@@ -107,7 +110,7 @@ async def lock_candidates(
             row.id,
             row.wallet,
             int(row.points) * atomic_per_point if row.amount_atomic is None else int(row.amount_atomic),
-            row.state == "approved" and row.kind == "automatic",
+            row.kind == "automatic",
             row.batch_id,
         )
         for row in rows

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import join, select, text, true
 
 from guerdon.kit.database import PlatformSession, ScopedSession
-from guerdon.ledger.models import Delivery
+from guerdon.kit.models import constants
+from guerdon.ledger.models import Asset, Delivery, DeliveryState
 from guerdon.payouts.models import Batch, BatchMember
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """Payouts of one program and asset in one state: how many, and since when the oldest is in it."""
-
-    program_id: UUID
-    symbol: str
-    state: str
-    count: int
-    points: int
-    oldest: datetime
-
-
-async def unfinished(session: PlatformSession) -> list[Unfinished]:
-    """All payouts that are not over, over all programs: counts and ages only (SAFETY S2)."""
-    rows = await session.execute(
-        text(
-            """
-            select u.program_id, a.symbol, u.state, u.deliveries, u.points, u.oldest
-              from unfinished_deliveries() u join assets a on a.id = u.asset_id
-            """
-        )
+async def programs_waiting(session: PlatformSession, state: DeliveryState, before: datetime) -> Sequence[UUID]:
+    """Programs with a payout in this state that was asked for before that time (SAFETY S2: no more than their ids is read)."""
+    found = await session.scalars(
+        text("select distinct program_id from waiting_deliveries_v1() where state = :state and oldest < :before order by 1"),
+        {"state": state.value, "before": before},
     )
-    return [Unfinished(row.program_id, row.symbol, row.state, row.deliveries, int(row.points), row.oldest) for row in rows]
+    return found.all()
 
 
 async def payouts(
@@ -44,13 +28,20 @@ async def payouts(
 ) -> Sequence[Delivery]:
     """A program's payouts, newest first."""
     query = select(Delivery).where(Delivery.program_id == program_id).order_by(Delivery.id.desc()).limit(limit)
-    if state is not None:
-        query = query.where(Delivery.state == state)
     if account_id is not None:
         query = query.where(Delivery.account_id == account_id)
     if after is not None:
         query = query.where(Delivery.id < after)
-    return (await session.scalars(query)).all()
+    if state is not None:
+        query = query.where(Delivery.state.in_(constants(state)))
+    if state in {None, DeliveryState.FINAL}:
+        return (await session.scalars(query)).all()
+    # The index of the other states has the asset before the id: of the newest of each asset, of which there are few, the newest.
+    # Their ids first, since the index has these: a planner that reads rows would rather walk back through all payouts.
+    ids = query.with_only_columns(Delivery.id).where(Delivery.asset_id == Asset.id).correlate(Asset).lateral()
+    newest = select(ids.c.id).select_from(join(Asset, ids, true())).order_by(ids.c.id.desc()).limit(limit).subquery()
+    of_all_assets = select(Delivery).join(newest, newest.c.id == Delivery.id).where(Delivery.program_id == program_id)
+    return (await session.scalars(of_all_assets.order_by(newest.c.id.desc()))).all()
 
 
 async def payout(session: ScopedSession, program_id: UUID, delivery_id: UUID) -> Delivery | None:

@@ -12,16 +12,17 @@ from enum import Enum, auto
 from uuid import UUID
 
 from guerdon.kit import jobs, outbox
-from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
+from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import Asset
 from guerdon.payouts import alerts, repository, repository_batches
 from guerdon.payouts.models import Batch, BatchState, Work
-from guerdon.payouts.payments import MAX_ATOMIC, Member
+from guerdon.payouts.payments import MAX_ATOMIC, Member, gas_day
 from guerdon.payouts.repository import Waiting
 from guerdon.payouts.terms import PayoutTerms
-from guerdon.txmanager import repository_treasuries
+from guerdon.programs import repository as programs
+from guerdon.txmanager import repository_treasuries, treasuries
 from guerdon.txmanager.models import Treasury
 
 
@@ -42,27 +43,6 @@ class GasPrice:
     """What a unit of gas may cost now, in wei; None where nobody asked since no budget is set."""
 
     wei: int | None
-
-
-def spendable(treasury: Treasury, now: datetime) -> int:
-    """What may be reserved of a treasury now: what it holds at finality and nobody has reserved, within its period's limit."""
-    free = max(0, treasury.balance_final - treasury.reserved)
-    if treasury.period_limit is None or treasury.period_seconds is None:
-        return free
-    used = 0 if period_is_over(treasury, now) else treasury.period_reserved
-    return min(free, max(0, treasury.period_limit - used))
-
-
-def period_is_over(treasury: Treasury, now: datetime) -> bool:
-    """Whether the treasury's limit counts from zero again."""
-    if treasury.period_started_at is None or treasury.period_seconds is None:
-        return True
-    return now >= treasury.period_started_at + timedelta(seconds=treasury.period_seconds)
-
-
-def ever_spendable(treasury: Treasury) -> int:
-    """What one payout of this treasury can be at most, whatever it holds."""
-    return MAX_ATOMIC if treasury.period_limit is None else min(MAX_ATOMIC, treasury.period_limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +75,9 @@ def choose(
     return Chosen(members, too_large)
 
 
-async def reserve(
-    database: Database, program_id: UUID, asset_id: UUID, *, terms: PayoutTerms, gas_price: GasPrice, now: datetime
-) -> Outcome:
+async def reserve(database: Database, program_id: UUID, asset_id: UUID, *, terms: PayoutTerms, gas_price: GasPrice) -> Outcome:
     """Reserve up to a batch of a program's payouts in one asset."""
-    return await run_in_platform(database, _Chunk(program_id, asset_id, terms, gas_price, now))
+    return await run_in_platform(database, _Chunk(program_id, asset_id, terms, gas_price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +88,6 @@ class _Chunk:
     asset_id: UUID
     terms: PayoutTerms
     gas_price: GasPrice
-    now: datetime
 
     async def __call__(self, session: PlatformSession) -> Outcome:
         treasury = await repository_treasuries.lock_treasury_of_asset(session, self.asset_id)
@@ -118,7 +95,8 @@ class _Chunk:
             return Outcome.CANNOT_PAY
         if await repository_batches.batches_ahead(session, treasury.id) >= self.terms.batches_ahead:
             return Outcome.TOO_MANY_AHEAD
-        batch = await _batch_with_room(session, treasury, self.terms, self.now)
+        now = await transaction_time(session)
+        batch = await _batch_with_room(session, treasury, self.terms, now)
         room = self.terms.batch_size - batch.size
         asset = await session.get_one(Asset, self.asset_id)
         async with program_scope(session, self.program_id):
@@ -129,24 +107,22 @@ class _Chunk:
                 waiting,
                 self.program_id,
                 atomic_per_point=asset.atomic_per_point,
-                at_most_atomic=min(spendable(treasury, self.now), MAX_ATOMIC - batch.total_atomic),
-                never_above=ever_spendable(treasury),
+                at_most_atomic=min(treasuries.spendable(treasury, now), MAX_ATOMIC - batch.total_atomic),
+                never_above=treasuries.ever_spendable(treasury),
             )
             await _tell_too_large(session, treasury, self.program_id, fitting.too_large)
             gas = await self._within_gas_budget(session, treasury.network, fitting.members, batch)
             chosen = fitting.members[: len(gas)]
             if not chosen:
                 return Outcome.CANNOT_PAY
-            await repository.mark_reserved(
-                session, self.program_id, chosen, network=treasury.network, batch_id=batch.id, now=self.now
-            )
+            await repository.mark_reserved(session, self.program_id, chosen, network=treasury.network, batch_id=batch.id, now=now)
         await repository_batches.insert_members(session, batch.id, chosen, gas)
         if sum(gas):
-            await repository.add_gas(session, self.program_id, treasury.network, gas_day(self.now), sum(gas))
-        book_reservation(treasury, batch, chosen, self.now)
+            await repository.add_gas(session, self.program_id, treasury.network, gas_day(batch.opened_at), sum(gas))
+        put(treasury, batch, chosen, now)
         due = batch.opened_at + timedelta(seconds=self.terms.batch_window_seconds)
         if _is_full(batch, self.terms):
-            batch.state, due = BatchState.CLOSED, self.now
+            batch.state, due = BatchState.CLOSED, now
         await session.flush()
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID, due)
         if len(chosen) < len(waiting) - len(fitting.too_large):
@@ -158,10 +134,10 @@ class _Chunk:
         self, session: PlatformSession, network: str, fitting: Sequence[Member], batch: Batch
     ) -> list[int]:
         """The wei to reserve for as many payouts, from the first, as the program's budget of today covers (SAFETY S25)."""
-        budget = await repository.gas_budget(session, self.program_id)
+        budget = await programs.gas_budget(session, self.program_id)
         if budget is None or self.gas_price.wei is None:
             return [0] * len(fitting)
-        left = budget - await repository.gas_spent(session, self.program_id, network, gas_day(self.now))
+        left = budget - await repository.gas_spent(session, self.program_id, network, gas_day(batch.opened_at))
         reserved: list[int] = []
         for place in range(len(fitting)):
             opens = batch.size + place == 0
@@ -174,18 +150,17 @@ class _Chunk:
 
 
 async def _tell_too_large(session: PlatformSession, treasury: Treasury, program_id: UUID, too_large: Sequence[UUID]) -> None:
-    """An operator hears of payouts that wait for ever, and hears no more once there are none."""
-    key = f"{treasury.id}:{program_id}"
+    """An operator hears of payouts that wait for ever, each time that they are met."""
     if not too_large:
-        await outbox.resolve_alert(session, alerts.TOO_LARGE, key)
         return
     await outbox.raise_alert(
         session,
         alerts.TOO_LARGE,
-        key,
+        f"{treasury.id}:{program_id}",
         severity=Severity.CRITICAL,
         message=f"{len(too_large)} payouts are larger than treasury {treasury.address} may ever pay, {too_large[0]} for one",
-        remedy="raise the treasury's limit (guerdon treasury limit); they go on by themselves then",
+        remedy="Raise the treasury's limit; they go on by themselves then: "
+        f"`guerdon treasury limit {treasury.address} --amount ATOMIC --seconds {treasury.period_seconds or 86_400}`.",
         details={"program": str(program_id), "payouts": [str(one) for one in too_large[:20]]},
     )
 
@@ -220,18 +195,9 @@ def _is_full(batch: Batch, terms: PayoutTerms) -> bool:
     return batch.size >= terms.batch_size or batch.total_atomic >= MAX_ATOMIC
 
 
-def gas_day(moment: datetime) -> str:
-    """The UTC day that a cost counts for."""
-    return moment.strftime("%Y-%m-%d")
-
-
-def book_reservation(treasury: Treasury, batch: Batch, chosen: Sequence[Member], now: datetime) -> None:
-    """Count what goes into a batch against the treasury and its period. Both are locked."""
+def put(treasury: Treasury, batch: Batch, chosen: Sequence[Member], now: datetime) -> None:
+    """Count what goes into a batch, against the treasury and in the batch. Both are locked."""
     total = sum(member.amount_atomic for member in chosen)
-    treasury.reserved += total
-    if treasury.period_limit is not None:
-        if period_is_over(treasury, now):
-            treasury.period_started_at, treasury.period_reserved = now, 0
-        treasury.period_reserved += total
+    treasuries.reserve(treasury, total, now)
     batch.size += len(chosen)
     batch.total_atomic += total

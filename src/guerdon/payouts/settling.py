@@ -8,15 +8,15 @@ from __future__ import annotations
 from uuid import UUID
 
 from guerdon.kit import outbox
-from guerdon.kit.database import PlatformSession, program_scope, run_in_platform
+from guerdon.kit.database import PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.payouts import alerts, repository, repository_batches
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Batch, BatchState
-from guerdon.payouts.payments import by_program, shared_cost
-from guerdon.payouts.reserving import gas_day
+from guerdon.payouts.payments import by_program
+from guerdon.payouts.quarantine import settle_gas
 from guerdon.txmanager import repository_treasuries
 from guerdon.txmanager.models import Intent
 from guerdon.txmanager.treasuries import Finality, note_balance
@@ -50,7 +50,7 @@ class _Delivery:
         self._program_id = program_id
 
     async def __call__(self, session: PlatformSession) -> None:
-        now = self._deps.clock.now()
+        now = await transaction_time(session)
         treasury = await repository_treasuries.lock_treasury(session, self._batch.treasury_id)
         members = await repository_batches.lock_unsettled(session, self._batch.id, self._program_id)
         if not members:
@@ -76,9 +76,7 @@ class _Delivery:
         treasury.reserved -= total
         note_balance(treasury, self._finality)
         await repository_batches.settle_members(session, self._batch.id, self._program_id)
-        cost = shared_cost(self._intent.fee_paid_wei or 0, len(members), self._batch.size)
-        change = cost - sum(member.gas_reserved_wei for member in members)
-        await repository.add_gas(session, self._program_id, treasury.network, gas_day(self._batch.opened_at), change)
+        await settle_gas(session, treasury.network, self._batch, members, self._intent.fee_paid_wei or 0)
         await outbox.append(
             session,
             "payouts.delivered",

@@ -79,7 +79,8 @@ async def explain(
     if len(payments) == 1:
         # Alone, under another batch id and superseding nothing, it passes: what it supersedes is in the way.
         return EnvironmentProblem(
-            refusal.reason, f"see `guerdon payout show` for the batches {', '.join(supersedes) or 'before it'}"
+            refusal.reason,
+            f"`guerdon payout list` tells what became of the batches before it: {', '.join(supersedes) or 'none'}.",
         )
     return Inseparable(refusal.reason)
 
@@ -91,14 +92,14 @@ async def environment_problem(chain: Simulator, payments: Sequence[Payment]) -> 
     if allowance < total:
         return EnvironmentProblem(
             f"allowance missing: the distributor may take {allowance} of the {total} to be paid",
-            "the approval is sent by itself; see `guerdon treasury list` if it does not arrive",
+            "The approval is sent by itself; `guerdon key list` tells if the treasury's key can send.",
             allowance_missing=True,
         )
     balance = await chain.balance()
     if balance < total:
         return EnvironmentProblem(
             f"balance short: the treasury holds {balance} of the {total} to be paid",
-            "send the missing tokens to the treasury's address; payouts go on by themselves",
+            "Send the missing tokens to the treasury's address (`guerdon treasury list`); payouts go on by themselves.",
         )
     probe = Payment(chain.treasury_address, min(payment.amount_atomic for payment in payments))
     refusal = await chain.simulate(uuid7().bytes, (), [probe])
@@ -106,7 +107,7 @@ async def environment_problem(chain: Simulator, payments: Sequence[Payment]) -> 
         return None
     return EnvironmentProblem(
         f"the token refuses every transfer: {refusal.reason}",
-        "unpause the token, or lift what it holds against the treasury; payouts go on by themselves",
+        "Unpause the token, or lift what it holds against the treasury (`guerdon treasury list`); payouts go on by themselves.",
     )
 
 

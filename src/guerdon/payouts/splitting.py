@@ -14,12 +14,13 @@ from guerdon.chains.contracts import BatchStatus
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
-from guerdon.payouts import alerts, repository_batches, repository_split
+from guerdon.payouts import alerts, repository, repository_batches, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import Distributor
 from guerdon.payouts.models import Batch, BatchState, Work
-from guerdon.payouts.payments import Member, child_batch_id, halves
+from guerdon.payouts.payments import Member, by_program, child_batch_id, gas_day, halves, shared_cost
 from guerdon.payouts.quarantine import quarantine
+from guerdon.txmanager.models import Treasury
 
 log = structlog.get_logger("guerdon.payouts")
 
@@ -78,6 +79,7 @@ async def replace(deps: PayoutDeps, batch_id: UUID, *, split: bool) -> None:
         if batch is None or batch.state != BatchState.FROZEN:
             return
         members = await repository_batches.members(session, batch_id, unsettled_only=True)
+        await _charge(session, batch, members)
         for part, theirs in enumerate(halves(members) if split else (members, [])):
             if theirs:
                 child = _child(batch, part, theirs)
@@ -89,6 +91,19 @@ async def replace(deps: PayoutDeps, batch_id: UUID, *, split: bool) -> None:
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
 
     await run_in_platform(deps.database, make_children)
+
+
+async def _charge(session: PlatformSession, batch: Batch, members: Sequence[Member]) -> None:
+    """What the batch's transaction cost is its programs' to bear, though it paid nobody; what is reserved for them goes on with
+    them (SAFETY S25).
+    """
+    fee_wei = await repository_batches.fee_paid(session, batch)
+    if not fee_wei:
+        return
+    treasury = await session.get_one(Treasury, batch.treasury_id)
+    for program_id, theirs in by_program(members).items():
+        cost = shared_cost(fee_wei, len(theirs), batch.size)
+        await repository.add_gas(session, program_id, treasury.network, gas_day(batch.opened_at), cost)
 
 
 def _child(parent: Batch, part: int, members: Sequence[Member]) -> Batch:

@@ -6,27 +6,31 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from prometheus_client import Gauge
 
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import jobs
-from guerdon.kit.database import PlatformSession, run_in_platform
-from guerdon.kit.failures import forget_old_failures, note_failure
+from guerdon.kit.database import PlatformSession, run_in_platform, transaction_time
+from guerdon.kit.failures import forget_unseen, note_failure
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.ledger.models import DeliveryState
-from guerdon.payouts import repository_batches, repository_read
+from guerdon.payouts import alerts, repository_batches, repository_read
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
+from guerdon.programs import funding, repository_funding
 from guerdon.txmanager import repository_treasuries, tokens, treasuries
+from guerdon.txmanager.alerts import FEE_OVER_CAP
+from guerdon.txmanager.sightings import look_at_networks
 from guerdon.txmanager.treasuries import Finality
 
-log = structlog.get_logger("guerdon.payouts")
+_SEEN_AGAIN = (alerts.TOO_LARGE, FEE_OVER_CAP)
+"""Alerts that are raised anew as long as their cause stands, and by nobody closed."""
 
-treasury_free = Gauge("guerdon_treasury_free_atomic", "What a treasury holds at finality and nothing is reserved of", ["asset"])
+log = structlog.get_logger("guerdon.payouts")
 
 
 async def sweep(deps: PayoutDeps) -> timedelta:
     """Look at everything unfinished; when to come again."""
+    await look_at_networks(deps.database, deps.chain)
     await _refresh_treasuries(deps)
     await run_in_platform(deps.database, lambda session: _wake_forgotten(deps, session))
     return timedelta(seconds=deps.terms.sweep_seconds)
@@ -47,25 +51,23 @@ async def _refresh_treasuries(deps: PayoutDeps) -> None:
             await note_failure(deps.database, "reading a treasury", f"{treasury.address} on {treasury.network}", error)
             continue
 
-        async def take_over(session: PlatformSession, treasury_id: UUID = treasury.id, seen: Finality = finality) -> int:
-            refreshed = await treasuries.refresh(session, treasury_id, seen)
-            return refreshed.balance_final - refreshed.reserved
+        async def take_over(session: PlatformSession, treasury_id: UUID = treasury.id, seen: Finality = finality) -> None:
+            await treasuries.refresh(session, treasury_id, seen)
 
-        treasury_free.labels(asset.symbol).set(await run_in_platform(deps.database, take_over))
+        await run_in_platform(deps.database, take_over)
 
 
 async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
-    now = deps.clock.now()
-    stale = now - timedelta(seconds=deps.terms.sweep_seconds)
-    unfinished = await repository_read.unfinished(session)
-    await forget_old_failures(session)
+    stale = await transaction_time(session) - timedelta(seconds=deps.terms.sweep_seconds)
+    await forget_unseen(session, _SEEN_AGAIN)
     await _resume_idle_treasuries(session)
     if await repository_batches.closed_batches(session) or await repository_batches.next_ripe(session) is not None:
         await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
     if await repository_batches.frozen_batches(session):
         await jobs.wake(session, Work.ADVANCE, PLATFORM_PROGRAM_ID)
-    forgotten = {row.program_id for row in unfinished if row.state == DeliveryState.APPROVED and row.oldest < stale}
-    for program_id in sorted(forgotten):
+    if await repository_funding.pending(session):
+        await jobs.wake(session, funding.WORK, PLATFORM_PROGRAM_ID)
+    for program_id in await repository_read.programs_waiting(session, DeliveryState.APPROVED, stale):
         await jobs.wake(session, Work.RESERVE, program_id)
 
 

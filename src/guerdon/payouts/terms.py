@@ -1,4 +1,4 @@
-"""The terms of payouts, with what they mean: constants that a test may change, not settings."""
+"""The terms of payouts, with what they mean: constants but for what an operator sets (`settings.py`)."""
 
 from __future__ import annotations
 

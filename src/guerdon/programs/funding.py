@@ -6,7 +6,7 @@ What is on chain is read by `txmanager/tokens.py`; the posting is the ledger's. 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -14,8 +14,7 @@ import structlog
 
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import jobs, outbox
-from guerdon.kit.clock import Clock
-from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform
+from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.failures import note_failure
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.kit.outbox import Severity
@@ -33,6 +32,7 @@ from guerdon.programs.errors_funding import (
 )
 from guerdon.programs.models import Funding, FundingKind, FundingState, Program
 from guerdon.txmanager import minting, repository_treasuries, tokens
+from guerdon.txmanager import repository as txmanager_repository
 from guerdon.txmanager import treasuries as treasury_service
 from guerdon.txmanager.models import Intent, IntentState, Treasury
 from guerdon.txmanager.tokens import Chains, Incoming
@@ -51,7 +51,6 @@ class FundingDeps:
 
     database: Database
     chain: Chains
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class FundingRequest:
     id: UUID = field(default_factory=uuid7)
 
 
-async def request_funding(session: PlatformSession, request: FundingRequest, now: datetime) -> Funding:
+async def request_funding(session: PlatformSession, request: FundingRequest) -> Funding:
     """Ask for a funding; `fundings.advance` books it when its tokens are final in the treasury.
 
     Raises `NoTreasuryError`, `NotMintableError`, `DepositUsedError`, `FundingConflictError`.
@@ -83,7 +82,7 @@ async def request_funding(session: PlatformSession, request: FundingRequest, now
     treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
     if treasury is None:
         raise NoTreasuryError
-    deposit = request.deposit
+    deposit, now = request.deposit, await transaction_time(session)
     if deposit is None and not asset.mintable:
         raise NotMintableError
     inserted = await repository.insert_funding(
@@ -129,7 +128,7 @@ async def find_deposit(deps: FundingDeps, program_id: UUID, transaction_hash: st
         treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
         if treasury is None or asset.token_address is None:
             raise NoTreasuryError
-        if await repository.is_ours(session, treasury.network, transaction_hash):
+        if await txmanager_repository.is_signed_here(session, treasury.network, transaction_hash):
             message = "This transaction is our own: what we mint or move ourselves is no deposit."
             raise DepositNotFoundError(message)
         used = await repository.places_used(session, treasury.network, transaction_hash)
@@ -186,6 +185,7 @@ async def _advance_deposit(deps: FundingDeps, funding: Funding) -> bool:
     async with deps.database.platform() as session:
         asset = await session.get_one(Asset, funding.asset_id)
         treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
+        age = await transaction_time(session) - funding.created_at
     if treasury is None or asset.token_address is None or funding.transaction_hash is None or funding.log_index is None:
         await _fail(deps, funding, "its treasury is gone")
         return False
@@ -193,7 +193,7 @@ async def _advance_deposit(deps: FundingDeps, funding: Funding) -> bool:
         await deps.chain(funding.network), funding.transaction_hash, asset.token_address, treasury.address
     )
     if incoming is None:
-        if deps.clock.now() - funding.created_at > _NOT_FOUND_AFTER:
+        if age > _NOT_FOUND_AFTER:
             await _fail(deps, funding, "its transaction is in no block")
             return False
         return True
@@ -227,7 +227,7 @@ async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | Non
         if shortfall > 0:
             await _tell_stuck(session, locked, shortfall)
             return False
-        now = deps.clock.now()
+        now = await transaction_time(session)
         async with program_scope(session, locked.program_id):
             await ledger.post(session, locked.program_id, [Movement(PostingKind.FUND, locked.id, asset.id, locked.points)], now)
         locked.state = FundingState.BOOKED
@@ -263,7 +263,7 @@ async def _tell_stuck(session: PlatformSession, funding: Funding, shortfall: int
         str(funding.id),
         severity=Severity.CRITICAL,
         message=f"funding {funding.id} is {funding.reason}",
-        remedy="run guerdon ledger verify; the missing tokens left the treasury outside of Guerdon: send them back",
+        remedy="The missing tokens left the treasury outside of Guerdon: send them back. `guerdon ledger verify` tells how many.",
         program_id=funding.program_id,
     )
 
@@ -272,7 +272,9 @@ async def _fail(deps: FundingDeps, funding: Funding, reason: str) -> None:
     async def fail(session: PlatformSession) -> None:
         locked = await repository.lock_pending(session, funding.id)
         if locked is not None:
-            locked.state, locked.reason, locked.updated_at = FundingState.FAILED, reason, deps.clock.now()
+            locked.state, locked.reason = FundingState.FAILED, reason
+            locked.updated_at = await transaction_time(session)
+            await outbox.resolve_alert(session, STUCK_ALERT, str(locked.id))
             await outbox.append(
                 session, "program.funding_failed", {"funding": str(funding.id), "reason": reason}, program_id=funding.program_id
             )

@@ -79,7 +79,7 @@ class ProgramDomain(Base):
     """A host from which a program's browsers report, exact or `*.host`."""
 
     __tablename__ = "program_domains"
-    __table_args__ = (scope(Scope.REFERENCE),)
+    __table_args__ = (Index("ix_program_domains_domain", "domain"), scope(Scope.REFERENCE))
 
     program_id: Mapped[UUID] = mapped_column(ForeignKey("programs.id"), primary_key=True)
     domain: Mapped[str] = mapped_column(primary_key=True)
@@ -107,7 +107,7 @@ class AdminKey(Base):
     __table_args__ = (
         CheckConstraint("role in ('platform', 'program')", name="role"),
         CheckConstraint("(role = 'platform') = (program_id is null)", name="scope"),
-        scope(Scope.PLATFORM),
+        scope(Scope.OWNED),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -135,8 +135,9 @@ class Funding(Base):
             unique=True,
             postgresql_where=text("kind = 'deposit' and state <> 'failed'"),
         ),
+        Index("ix_fundings_program", "program_id", "id"),
         Index("ix_fundings_pending", "created_at", postgresql_where=text("state = 'pending'")),
-        scope(Scope.PLATFORM),
+        scope(Scope.OWNED),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

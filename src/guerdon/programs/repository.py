@@ -147,6 +147,19 @@ async def keys_after(session: ScopedSession, program_id: UUID, after: UUID | Non
     return (await session.scalars(query.order_by(ProgramKey.id).limit(limit))).all()
 
 
+async def keys_not_under(session: ScopedSession, program_id: UUID, master_key_id: bytes) -> dict[bytes, int]:
+    """How many of the program's security keys are sealed under other master keys than that one, by the id of these."""
+    sealed_under = func.substring(ProgramKey.secret_encrypted, 2, len(master_key_id))
+    query = select(sealed_under, func.count()).where(ProgramKey.program_id == program_id, sealed_under != master_key_id)
+    return {bytes(key_id): count for key_id, count in await session.execute(query.group_by(sealed_under))}
+
+
+async def all_keys(session: ScopedSession, program_id: UUID) -> Sequence[ProgramKey]:
+    """Every security key that the program ever had, locked."""
+    query = select(ProgramKey).where(ProgramKey.program_id == program_id).order_by(ProgramKey.id).with_for_update()
+    return (await session.scalars(query.execution_options(populate_existing=True))).all()
+
+
 async def expire_keys(session: ScopedSession, program_id: UUID, key_ids: Sequence[UUID], expires_at: datetime) -> None:
     """Let these keys end at `expires_at`, or earlier where they end earlier already."""
     await session.execute(
@@ -164,3 +177,8 @@ async def brand_ids(session: ScopedSession, program_ids: Collection[UUID]) -> di
     """The brand id of each of these programs."""
     query = select(Program.id, Program.brand_id).where(Program.id.in_(program_ids))
     return dict(iter(await session.execute(query)))
+
+
+async def gas_budget(session: ScopedSession, program_id: UUID) -> int | None:
+    """Wei a day that a program's payouts may cost; None: no limit."""
+    return await session.scalar(select(Program.gas_budget_wei).where(Program.id == program_id))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from guerdon.kit.database import PlatformSession
+from guerdon.kit.models import constants
 from guerdon.programs.models import Funding, FundingState
 
 
@@ -37,13 +38,17 @@ async def lock_pending(session: PlatformSession, funding_id: UUID) -> Funding | 
 
 async def pending(session: AsyncSession) -> Sequence[Funding]:
     """Fundings that are not over, oldest first."""
-    found = await session.scalars(select(Funding).where(Funding.state == FundingState.PENDING).order_by(Funding.created_at))
+    found = await session.scalars(
+        select(Funding).where(Funding.state.in_(constants(FundingState.PENDING))).order_by(Funding.created_at)
+    )
     return found.all()
 
 
 async def fundings_of(session: AsyncSession, program_id: UUID, after: UUID | None, limit: int) -> Sequence[Funding]:
     """A program's fundings, newest first."""
-    query = select(Funding).where(Funding.program_id == program_id).order_by(Funding.id.desc()).limit(limit)
+    # In an order that only the index by program has: by the primary key, every other program's would be looked through.
+    query = select(Funding).where(Funding.program_id.between(program_id, program_id)).limit(limit)
+    query = query.order_by(Funding.program_id.desc(), Funding.id.desc())
     found = await session.scalars(query if after is None else query.where(Funding.id < after))
     return found.all()
 
@@ -54,17 +59,8 @@ async def places_used(session: AsyncSession, network: str, transaction_hash: str
         select(Funding.log_index).where(
             Funding.network == network,
             Funding.transaction_hash == transaction_hash,
-            Funding.kind == "deposit",
-            Funding.state != FundingState.FAILED,
+            Funding.kind.in_(constants("deposit")),
+            Funding.state.not_in(constants(FundingState.FAILED)),
         )
     )
     return {place for place in found if place is not None}
-
-
-async def is_ours(session: AsyncSession, network: str, transaction_hash: str) -> bool:
-    """Whether txmanager signed this transaction: what we mint ourselves is no deposit."""
-    found = await session.scalar(
-        text("select exists (select from attempts where network = :network and hash = :hash)"),
-        {"network": network, "hash": transaction_hash},
-    )
-    return bool(found)

@@ -127,11 +127,10 @@ async def fund_program(program: ProgramPath, body: NewFunding, request: Writing)
     """Mint tokens for a program; they are booked when that is final. For operators of the platform (SAFETY S3)."""
     request.operator.require_platform()
     found = await request.program(program)
-    now = request.services.clock.now()
 
     async def work(session: PlatformSession) -> FundingView:
         asked = FundingRequest(found.id, body.points)
-        return FundingView.model_validate(await funding.request_funding(session, asked, now))
+        return FundingView.model_validate(await funding.request_funding(session, asked))
 
     return await request.write_platform(body, work, status=202)
 

@@ -134,7 +134,6 @@ async def book_deposit(program: ProgramPath, body: NewDeposit, request: Writing)
     """Give a program the points that a transfer to the treasury is worth; they are booked when it is final."""
     request.operator.require_platform()
     found = await request.program(program)
-    now = request.services.clock.now()
     asked = await _asked(request, found.id, body)
 
     async def work(session: PlatformSession) -> FundingView:
@@ -142,7 +141,7 @@ async def book_deposit(program: ProgramPath, body: NewDeposit, request: Writing)
         if isinstance(asked, GuerdonError):
             raise asked
         deposit, points = asked
-        return FundingView.model_validate(await funding.request_funding(session, FundingRequest(found.id, points, deposit), now))
+        return FundingView.model_validate(await funding.request_funding(session, FundingRequest(found.id, points, deposit)))
 
     return await request.write_platform(body, work, status=202)
 

@@ -80,6 +80,17 @@ async def signing_keys(session: ScopedSession, ring: KeyRing, program_id: UUID, 
     return [SigningKey(ring.decrypt(key.secret_encrypted, _context(program_id, key.id)), key.expires_at) for key in keys]
 
 
+async def rewrap_security_keys(session: ScopedSession, ring: KeyRing, program_id: UUID) -> int:
+    """Seal the program's keys under the current master key; how many were under an older one. The keys never change."""
+    changed = 0
+    for key in await repository.all_keys(session, program_id):
+        if ring.opens(key.secret_encrypted) and not ring.is_current(key.secret_encrypted):
+            key.secret_encrypted = ring.rewrap(key.secret_encrypted, _context(program_id, key.id))
+            changed += 1
+    await session.flush()
+    return changed
+
+
 async def security_keys_page(
     session: ScopedSession, program_id: UUID, after: UUID | None, limit: int
 ) -> Sequence[SecurityKeyView]:

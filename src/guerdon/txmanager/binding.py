@@ -124,7 +124,7 @@ async def _give_nonces(session: PlatformSession, key: Key, plan: _Plan) -> list[
     for intent, gas_limit in plan.ready:
         if await repository.bind(session, intent, key.next_nonce + len(bound), gas_limit):
             bound.append(intent)
-            if intent.held_back == HeldBack.SIMULATION_FAILED:
+            if intent.held_times:
                 await alerts.simulation_passed(session, intent)
     if bound:
         await repository_keys.advance_counter(session, key.id, key.next_nonce + len(bound))

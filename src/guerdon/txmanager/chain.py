@@ -61,6 +61,16 @@ class Survey:
     estimates: tuple[Estimate, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How many transactions of a key a node counts."""
+
+    head: int
+    """Those in blocks."""
+    pool: int
+    """The same with those that wait for a block, as far as the node knows them."""
+
+
 class Chain:
     """Questions about one network."""
 
@@ -146,12 +156,19 @@ class Chain:
         (answer,) = await self._ask(("eth_getTransactionReceipt", (transaction_hash,)))
         return None if answer is None else answers.receipt(answer)
 
-    async def nonce_and_balance(self, address: str) -> tuple[int, int]:
-        """The key's counter and native balance (wei) at the head."""
-        count, balance = await self._ask(
-            ("eth_getTransactionCount", (address, "latest")), ("eth_getBalance", (address, "latest"))
+    async def counters_and_balance(self, address: str) -> tuple[Counters, int]:
+        """The key's counters, and its native balance (wei) at the head."""
+        count, balance, waiting = await self._rpc.batch(
+            [
+                ("eth_getTransactionCount", (address, "latest")),
+                ("eth_getBalance", (address, "latest")),
+                ("eth_getTransactionCount", (address, "pending")),
+            ]
         )
-        return answers.quantity(count, "a nonce"), answers.quantity(balance, "a balance")
+        head = answers.quantity(_sure(count), "a nonce")
+        # Not every node tells what is in its pool.
+        pool = head if _maybe(waiting) is None else answers.quantity(waiting, "a nonce")
+        return Counters(head, max(head, pool)), answers.quantity(_sure(balance), "a balance")
 
     async def finalized(self) -> int:
         """Number of the finalized block."""

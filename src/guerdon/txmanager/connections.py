@@ -40,7 +40,7 @@ class ChainClients:
             if url is None:
                 message = f"There is no RPC address for {network}; set {rpc_variable(network)} and start again."
                 raise RpcNotConfiguredError(message)
-            client = self._clients[network] = EvmClient(url)
+            client = self._clients[network] = EvmClient(url, network=network)
         return client
 
     async def __call__(self, network: str, /) -> EvmClient:

@@ -78,6 +78,7 @@ async def _settle(session: PlatformSession, key: Key, one: InFlight, effects: Ef
     if effects is not None and effects.is_harmless:
         # Its old forms can never land: another transaction is final at their nonce.
         await repository.mark_queued_again(session, one.intent.id, described)
+        await alerts.intent_settled(session, one.intent)
         await repository_keys.advance_counter(session, key.id, one.nonce + 1)
         _log.warning("txmanager.nonce_used_from_outside", address=key.address, nonce=one.nonce, intent=str(one.intent.id))
         return

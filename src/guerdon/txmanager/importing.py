@@ -38,6 +38,8 @@ class Review:
 
     head_nonce: int
     final_nonce: int
+    waiting: int
+    """Transactions that wait for a block and that this database does not know."""
     found: tuple[Found, ...]
     """In nonce order."""
     missing: tuple[int, ...]
@@ -53,13 +55,15 @@ async def review(database: Database, chain: Chain, key_id: UUID, terms: EngineTe
     async with database.platform() as session:
         key = await service_keys.key(session, key_id)
         unknown = await repository.in_flight(session, key_id, (IntentState.UNKNOWN,))
-        known = await repository.hashes_from(session, key_id, 0)
-    head_nonce, _ = await chain.nonce_and_balance(key.address)
+    counters, _ = await chain.counters_and_balance(key.address)
     final_block = await chain.finalized()
     final_nonce = await chain.final_nonce(key.address, final_block)
+    used = sorted({*range(key.next_nonce, final_nonce), *(one.nonce for one in unknown if one.nonce < final_nonce)})
+    async with database.platform() as session:
+        known = await repository.hashes_from(session, key_id, used[0]) if used else set[str]()
     found: list[Found] = []
     missing: list[int] = []
-    for nonce in sorted({*range(key.next_nonce, final_nonce), *(one.nonce for one in unknown if one.nonce < final_nonce)}):
+    for nonce in used:
         transaction = await outgoing.find_by_nonce(
             chain, key.address, nonce, final_block=final_block, scan_blocks=terms.scan_blocks
         )
@@ -68,7 +72,8 @@ async def review(database: Database, chain: Chain, key_id: UUID, terms: EngineTe
             missing.append(nonce)
         elif transaction.hash not in known:
             found.append(Found(transaction, receipt))
-    return Review(head_nonce, final_nonce, tuple(found), tuple(missing))
+    waiting = max(0, counters.pool - max(counters.head, key.next_nonce))
+    return Review(counters.head, final_nonce, waiting, tuple(found), tuple(missing))
 
 
 async def require_paused(session: PlatformSession, key_id: UUID) -> Key:
@@ -145,8 +150,10 @@ async def resume(database: Database, chain: Chain, key_id: UUID, *, accept: str 
     Raises `NotFinalYetError`, `UnknownOutgoingError`.
     """
     seen = await review(database, chain, key_id)
-    if seen.head_nonce > seen.final_nonce:
-        raise NotFinalYetError(details={"counter": seen.head_nonce, "final": seen.final_nonce})
+    if seen.head_nonce > seen.final_nonce or (seen.waiting and accept is None):
+        raise NotFinalYetError(
+            details={"counter": seen.head_nonce, "final": seen.final_nonce, "waiting_for_a_block": seen.waiting}
+        )
 
     async def write(session: PlatformSession) -> None:
         unmatched = await repository_imported.unmatched(session, key_id)

@@ -171,6 +171,8 @@ class KeyLoop:
             if result is None:
                 break
             new = [one for one in result.used if (one.intent.id, one.nonce) not in self._explained]
+            # What is not seen as used any more is settled, and needs no remembering.
+            self._explained.intersection_update((one.intent.id, one.nonce) for one in result.used)
             self._explained.update((one.intent.id, one.nonce) for one in await settle_used(self.work, new))
             if not result.changed:
                 break
@@ -201,7 +203,8 @@ class _Trouble:
         self._work = work
         self._since: float | None = None
         self._delay = 0.0
-        self._told = False
+        self._told = True
+        """Is an alert open? Until the first good turn, perhaps that of a worker which had the key before."""
 
     async def note(self, error: Exception) -> float:
         """The seconds to wait after one more failure."""
@@ -220,8 +223,6 @@ class _Trouble:
 
     async def over(self) -> None:
         """A turn went well."""
-        if self._since is None:
-            return
         if self._told:
             async with self._work.database.platform() as session:
                 await alerts.network_answers(session, self._work.network.name)

@@ -67,6 +67,13 @@ class Network(Base):
     explorer_url: Mapped[str | None]
     max_fee_per_gas: Mapped[Atomic | None]
     """Wei; a transaction that would cost more waits."""
+    head_block: Mapped[int | None]
+    """What was last seen of the chain, by whichever worker looked (`sightings.py`): for people, not for decisions."""
+    head_at: Mapped[Utc | None]
+    """When that block was made, by the chain."""
+    final_block: Mapped[int | None]
+    base_fee_wei: Mapped[Atomic | None]
+    seen_at: Mapped[Utc | None]
     created_at: Mapped[Utc]
 
 
@@ -152,6 +159,8 @@ class Intent(Base):
         Index("ix_intents_unfinished", "key_id", "id", postgresql_where=text("state not in ('final', 'failed', 'void')")),
         Index("ix_intents_queued", "key_id", "id", postgresql_where=text("state = 'queued'")),
         Index("ix_intents_included", "key_id", "nonce", postgresql_where=text("state = 'included'")),
+        Index("ix_intents_kind", "key_id", "kind", "id"),
+        Index("ix_intents_nonce", "key_id", "nonce"),
         Index("uq_intents_ref", "kind", "ref", unique=True, postgresql_where=text("ref is not null")),
         CheckConstraint(
             "state in ('queued', 'bound', 'signed', 'sent', 'included', 'final', 'failed', 'void', 'unknown')", name="state"

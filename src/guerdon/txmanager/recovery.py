@@ -57,18 +57,20 @@ async def check_key(work: KeyContext) -> None:
     """On start and on gaining a lease: pause the key if the chain knows transactions of it that the database does not;
     send again what the chain lost.
     """
-    count, balance = await work.chain.nonce_and_balance(work.address)
+    counters, balance = await work.chain.counters_and_balance(work.address)
     # The database is read after the chain: a nonce used on the chain was committed here before.
     async with work.write() as (session, key):
         await repository_keys.note_native_balance(session, key.id, balance)
-        if count > key.next_nonce:
+        if counters.pool > key.next_nonce:
+            # One that waits for a block may land beside a payment of the same payouts under another nonce.
+            waiting = f", {counters.pool - counters.head} of which wait for a block" if counters.pool > counters.head else ""
             reason = (
-                f"the chain counts {count} transactions of {key.address}, the database {key.next_nonce}: "
+                f"the chain counts {counters.pool} transactions of {key.address}{waiting}, the database {key.next_nonce}: "
                 "the database is older than the chain, or somebody else uses this key"
             )
             await foreign.pause(session, key, reason)
             return
-    if count < key.next_nonce:
-        sent = await sending.send_stored_from(work, count)
+    if counters.head < key.next_nonce:
+        sent = await sending.send_stored_from(work, counters.head)
         if sent:
-            _log.warning("txmanager.sent_again_after_start", address=work.address, from_nonce=count, transactions=sent)
+            _log.warning("txmanager.sent_again_after_start", address=work.address, from_nonce=counters.head, transactions=sent)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, literal, select, update
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Select, func, insert, literal, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import aliased, defer
 
 from guerdon.kit.database import ScopedSession
-from guerdon.txmanager.models import FINISHED, Attempt, HeldBack, Intent, IntentState, Nonce
+from guerdon.kit.models import constants
+from guerdon.txmanager.models import FINISHED, Attempt, HeldBack, Intent, IntentState, Key, Nonce
 
 IN_FLIGHT = (IntentState.BOUND, IntentState.SIGNED, IntentState.SENT, IntentState.UNKNOWN)
 """Has a nonce and is in no block: counts against what pools keep (SAFETY S26)."""
@@ -41,16 +41,6 @@ class InFlight:
         return self.newest.kills
 
 
-@dataclass(frozen=True, slots=True)
-class StateCount:
-    """How many intents of a network are in a state, and for how long the oldest has been."""
-
-    network: str
-    state: str
-    count: int
-    oldest_seconds: float
-
-
 # ---- queueing and reading -----------------------------------------------------------------------------------------
 
 
@@ -72,7 +62,7 @@ async def intent(session: ScopedSession, intent_id: UUID) -> Intent | None:
 
 async def lock_intent(session: ScopedSession, intent_id: UUID) -> Intent | None:
     """One intent, locked until the transaction ends."""
-    return await session.get(Intent, intent_id, populate_existing=True, with_for_update=True)
+    return await session.get(Intent, intent_id, populate_existing=True, with_for_update={"key_share": True})
 
 
 async def intent_by_ref(session: ScopedSession, kind: str, ref: UUID) -> Intent | None:
@@ -85,22 +75,6 @@ async def intent_by_ref(session: ScopedSession, kind: str, ref: UUID) -> Intent 
 async def attempts(session: ScopedSession, intent_id: UUID) -> list[Attempt]:
     """All signed forms of an intent, the oldest first."""
     return list(await session.scalars(select(Attempt).where(Attempt.intent_id == intent_id).order_by(Attempt.number)))
-
-
-async def unfinished(session: ScopedSession) -> list[StateCount]:
-    """Counts and ages of unfinished intents, by network and state; for gauges."""
-    age = func.extract("epoch", func.clock_timestamp() - func.min(Intent.updated_at))
-    rows = await session.execute(
-        select(Intent.network, Intent.state, func.count(), age)
-        .where(Intent.state.not_in(FINISHED))
-        .group_by(Intent.network, Intent.state)
-    )
-    return [StateCount(network, state, count, float(seconds)) for network, state, count, seconds in rows]
-
-
-async def latest(session: ScopedSession, key_id: UUID, limit: int) -> list[Intent]:
-    """The newest intents of a key."""
-    return list(await session.scalars(select(Intent).where(Intent.key_id == key_id).order_by(Intent.id.desc()).limit(limit)))
 
 
 async def latest_call(session: ScopedSession, key_id: UUID, kind: str, to: str) -> Intent | None:
@@ -131,7 +105,9 @@ async def give_known_nonce(session: ScopedSession, network: str, key_id: UUID, n
 async def count_states(session: ScopedSession, key_id: UUID) -> dict[IntentState, int]:
     """How many unfinished intents a key has in each state."""
     rows = await session.execute(
-        select(Intent.state, func.count()).where(Intent.key_id == key_id, Intent.state.not_in(FINISHED)).group_by(Intent.state)
+        select(Intent.state, func.count())
+        .where(Intent.key_id == key_id, Intent.state.not_in(constants(*FINISHED)))
+        .group_by(Intent.state)
     )
     return {IntentState(state): count for state, count in rows}
 
@@ -143,7 +119,7 @@ async def queued(session: ScopedSession, key_id: UUID, limit: int) -> list[Inten
             select(Intent)
             .where(
                 Intent.key_id == key_id,
-                Intent.state == IntentState.QUEUED,
+                Intent.state.in_(constants(IntentState.QUEUED)),
                 (Intent.held_until.is_(None)) | (Intent.held_until <= func.clock_timestamp()),
             )
             .order_by(Intent.id)
@@ -158,7 +134,7 @@ async def bound(session: ScopedSession, key_id: UUID) -> list[Intent]:
     return list(
         await session.scalars(
             select(Intent)
-            .where(Intent.key_id == key_id, Intent.state == IntentState.BOUND)
+            .where(Intent.key_id == key_id, Intent.state.in_(constants(IntentState.BOUND)))
             .order_by(Intent.nonce)
             .execution_options(populate_existing=True)
         )
@@ -170,7 +146,7 @@ async def in_flight(session: ScopedSession, key_id: UUID, states: Sequence[Inten
     rows = await session.execute(
         select(Intent, Attempt)
         .join(Attempt, (Attempt.intent_id == Intent.id) & (Attempt.nonce == Intent.nonce))
-        .where(Intent.key_id == key_id, Intent.state.in_(states))
+        .where(Intent.key_id == key_id, Intent.state.in_(constants(*states)))
         .order_by(Intent.nonce, Attempt.number)
         .execution_options(populate_existing=True)
     )
@@ -185,7 +161,7 @@ async def included(session: ScopedSession, key_id: UUID, limit: int, *, newest_f
     return list(
         await session.scalars(
             select(Intent)
-            .where(Intent.key_id == key_id, Intent.state == IntentState.INCLUDED)
+            .where(Intent.key_id == key_id, Intent.state.in_(constants(IntentState.INCLUDED)))
             .order_by(Intent.nonce.desc() if newest_first else Intent.nonce)
             .limit(limit)
             .options(defer(Intent.data, raiseload=True))
@@ -195,28 +171,41 @@ async def included(session: ScopedSession, key_id: UUID, limit: int, *, newest_f
 
 
 async def stored_from(session: ScopedSession, key_id: UUID, nonce: int, limit: int) -> list[Attempt]:
-    """The bytes for each nonce from `nonce` on, in nonce order: those that landed, else the newest."""
-    rows = await session.scalars(
+    """The bytes for each of the first nonces from `nonce` on, in nonce order: those that landed, else the newest."""
+    nonces = _nonces_from(key_id, nonce).limit(limit).subquery()
+    forms = (
         select(Attempt)
-        .join(Nonce, (Nonce.intent_id == Attempt.intent_id) & (Nonce.nonce == Attempt.nonce))
         .join(Intent, Intent.id == Attempt.intent_id)
-        .where(Nonce.key_id == key_id, Nonce.nonce >= nonce)
-        .order_by(Nonce.nonce, (Attempt.hash == Intent.transaction_hash).desc(), Attempt.number.desc())
-        .limit(limit)
-        .ext(distinct_on(Nonce.nonce))
+        .where(Attempt.intent_id == nonces.c.intent_id, Attempt.nonce == nonces.c.nonce)
+        .order_by((Attempt.hash == Intent.transaction_hash).desc(), Attempt.number.desc())
+        .limit(1)
+        .lateral()
     )
-    return list(rows)
+    best = aliased(Attempt, forms)
+    return list(await session.scalars(select(best).select_from(nonces.join(forms, true())).order_by(nonces.c.nonce)))
 
 
 async def hashes_from(session: ScopedSession, key_id: UUID, nonce: int) -> set[str]:
     """Every transaction hash that was ever signed, or adopted, for a key from `nonce` on."""
-    signed = (
-        select(Attempt.hash).join(Intent, Intent.id == Attempt.intent_id).where(Intent.key_id == key_id, Attempt.nonce >= nonce)
+    nonces = _nonces_from(key_id, nonce).subquery()
+    forms = (
+        select(Attempt.hash).where(Attempt.intent_id == nonces.c.intent_id, Attempt.nonce == nonces.c.nonce).offset(0).lateral()
     )
+    signed = select(forms.c.hash).select_from(nonces.join(forms, true()))
     adopted = select(Intent.transaction_hash).where(
         Intent.key_id == key_id, Intent.nonce >= nonce, Intent.transaction_hash.is_not(None)
     )
     return set(await session.scalars(signed.union(adopted)))
+
+
+def _nonces_from(key_id: UUID, nonce: int) -> Select[UUID, int]:
+    # By the whole primary key, which begins with the network: what was bound before is not read.
+    network = select(Key.network).where(Key.id == key_id).scalar_subquery()
+    return (
+        select(Nonce.intent_id, Nonce.nonce)
+        .where(Nonce.network == network, Nonce.key_id == key_id, Nonce.nonce >= nonce)
+        .order_by(Nonce.nonce)
+    )
 
 
 # ---- moving them ----------------------------------------------------------------------------------------------------
@@ -363,11 +352,17 @@ async def overdue(session: ScopedSession, key_id: UUID, seconds: float) -> list[
         await session.scalars(
             select(Intent).where(
                 Intent.key_id == key_id,
-                Intent.state.in_((IntentState.SIGNED, IntentState.SENT)),
+                Intent.state.in_(constants(IntentState.SIGNED, IntentState.SENT)),
                 first_signed < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds),
             )
         )
     )
+
+
+async def is_signed_here(session: ScopedSession, network: str, transaction_hash: str) -> bool:
+    """Whether a transaction is one of ours, whatever became of it."""
+    query = select(Attempt.hash).where(Attempt.network == network, Attempt.hash == transaction_hash).limit(1)
+    return await session.scalar(query) is not None
 
 
 async def _move(session: ScopedSession, intent_id: UUID, from_states: Sequence[IntentState], **values: Any) -> bool:

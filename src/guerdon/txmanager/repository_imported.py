@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 
 from guerdon.kit.database import PlatformSession, ScopedSession
+from guerdon.kit.models import constants
 from guerdon.txmanager.models import Intent, IntentState
 
 IMPORTED = "imported"
@@ -40,7 +41,7 @@ async def same_call(session: PlatformSession, key_id: UUID, to: str | None, data
         select(Intent)
         .where(
             Intent.key_id == key_id,
-            Intent.state.in_((IntentState.QUEUED, IntentState.BOUND, IntentState.UNKNOWN)),
+            Intent.state.in_(constants(IntentState.QUEUED, IntentState.BOUND, IntentState.UNKNOWN)),
             func.lower(func.coalesce(Intent.to_address, "")) == (to or "").lower(),
             Intent.data == data,
             Intent.value_wei == value_wei,
@@ -56,7 +57,7 @@ async def lost_their_nonce(session: PlatformSession, key_id: UUID, below: int) -
     return list(
         await session.scalars(
             select(Intent)
-            .where(Intent.key_id == key_id, Intent.state == IntentState.UNKNOWN, Intent.nonce < below)
+            .where(Intent.key_id == key_id, Intent.state.in_(constants(IntentState.UNKNOWN)), Intent.nonce < below)
             .order_by(Intent.nonce)
             .execution_options(populate_existing=True)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.ledger.models import Asset
-from guerdon.txmanager.models import Contract, Deployment, Key, Network
+from guerdon.txmanager.models import FINISHED, Contract, Deployment, Intent, IntentState, Key, Network
 
 CHANNEL = "guerdon_transactions"
 """Notified with a key's id when there may be something to do for it, and with a network's name when it has a new key."""
@@ -47,6 +48,16 @@ async def record_genesis(session: PlatformSession, name: str, genesis_hash: str)
     )
 
 
+async def database_time(session: ScopedSession) -> datetime:
+    """Now, by the clock that leases and ages are counted by."""
+    return (await session.execute(select(func.clock_timestamp()))).scalar_one()
+
+
+async def note_seen(session: PlatformSession, name: str, seen: dict[str, Any]) -> None:
+    """What was last seen of a network's chain."""
+    await session.execute(update(Network).where(Network.name == name).values(**seen, seen_at=func.clock_timestamp()))
+
+
 async def deployment(session: ScopedSession) -> Deployment | None:
     """The one row that says whose database this is."""
     return await session.scalar(select(Deployment).execution_options(populate_existing=True))
@@ -55,6 +66,14 @@ async def deployment(session: ScopedSession) -> Deployment | None:
 async def insert_deployment(session: PlatformSession, deployment_id: UUID) -> None:
     """Name the deployment, unless it has a name."""
     await session.execute(insert(Deployment).values(id=deployment_id, created_at=func.now()).on_conflict_do_nothing())
+
+
+async def remember_fingerprint(session: PlatformSession, fingerprint: str) -> str | None:
+    """The fingerprint of the wallets' secret that the deployment has: this one, if it had none."""
+    await session.execute(
+        update(Deployment).where(Deployment.wallets_fingerprint.is_(None)).values(wallets_fingerprint=fingerprint)
+    )
+    return await session.scalar(select(Deployment.wallets_fingerprint))
 
 
 async def our_addresses(session: ScopedSession, network: str) -> set[str]:
@@ -81,6 +100,13 @@ async def insert_key(session: PlatformSession, values: dict[str, Any]) -> UUID |
 async def key(session: PlatformSession, key_id: UUID) -> Key | None:
     """A key as it stands."""
     return await session.get(Key, key_id, populate_existing=True)
+
+
+async def keys_not_under(session: PlatformSession, master_key_id: bytes) -> dict[bytes, int]:
+    """How many keys are sealed under other master keys than that one, by the id of these."""
+    sealed_under = func.substring(Key.secret_encrypted, 2, len(master_key_id))
+    query = select(sealed_under, func.count()).where(sealed_under != master_key_id).group_by(sealed_under)
+    return {bytes(key_id): count for key_id, count in await session.execute(query)}
 
 
 async def store_sealed(session: PlatformSession, key_id: UUID, secret_encrypted: bytes) -> None:
@@ -124,6 +150,14 @@ async def resume(session: PlatformSession, key_id: UUID, *, only_by_itself: bool
         .returning(Key.id)
     )
     return resumed is not None
+
+
+async def in_flight_by_key(session: ScopedSession, states: Sequence[IntentState]) -> dict[UUID, int]:
+    """How many intents in these states each key has, where it has any."""
+    rows = await session.execute(
+        select(Intent.key_id, func.count()).where(Intent.state.not_in(FINISHED), Intent.state.in_(states)).group_by(Intent.key_id)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 async def advance_counter(session: PlatformSession, key_id: UUID, next_nonce: int) -> None:

@@ -33,7 +33,7 @@ async def lock_treasury_of_asset(session: PlatformSession, asset_id: UUID) -> Tr
         select(Treasury)
         .join(Asset, (Asset.id == Treasury.asset_id) & (Asset.network == Treasury.network))
         .where(Asset.id == asset_id)
-        .with_for_update(of=Treasury)
+        .with_for_update(of=Treasury, key_share=True)
         .execution_options(populate_existing=True)
     )
 
@@ -41,7 +41,10 @@ async def lock_treasury_of_asset(session: PlatformSession, asset_id: UUID) -> Tr
 async def lock_treasury(session: PlatformSession, treasury_id: UUID) -> Treasury:
     """A treasury by its id, locked."""
     found = await session.scalars(
-        select(Treasury).where(Treasury.id == treasury_id).with_for_update().execution_options(populate_existing=True)
+        select(Treasury)
+        .where(Treasury.id == treasury_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     )
     return found.one()
 
@@ -92,6 +95,14 @@ async def promised_points(session: PlatformSession, asset_id: UUID) -> int:
     return int(total or 0)
 
 
+async def promised_by_asset(session: PlatformSession) -> dict[str, int]:
+    """The same for every asset, by its symbol."""
+    rows = await session.execute(
+        text("select a.symbol, p.points from promised_points() p join assets a on a.id = p.asset_id order by a.symbol")
+    )
+    return {str(symbol): int(points) for symbol, points in rows}
+
+
 async def wake_all(session: PlatformSession, kind: str) -> None:
     """Make every row of a kind of work that is due later due now; the back-off after an error stands."""
     await session.execute(
@@ -139,4 +150,4 @@ async def contracts(session: AsyncSession) -> Sequence[Contract]:
 
 async def lock_network(session: PlatformSession, name: str) -> None:
     """Put whatever sets a network up one after the other."""
-    await session.execute(select(Network.name).where(Network.name == name).with_for_update())
+    await session.execute(select(Network.name).where(Network.name == name).with_for_update(key_share=True))

@@ -149,11 +149,14 @@ async def resume_key(session: PlatformSession, key_id: UUID, *, next_nonce: int 
 
 
 async def rewrap_keys(session: PlatformSession, signer: Signer) -> int:
-    """Seal every key under the current master key; how many were under another. The keys themselves never change."""
+    """Seal every key under the current master key; how many were under an older one. The keys themselves never change.
+
+    Those under a key that is not in the ring stay as they are.
+    """
     changed = 0
     for one in await repository_keys.keys(session):
         sealed = signer.rewrap(one)
-        if sealed != one.secret_encrypted:
+        if sealed is not None and sealed != one.secret_encrypted:
             await repository_keys.store_sealed(session, one.id, sealed)
             changed += 1
     return changed

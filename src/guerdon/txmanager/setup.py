@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from guerdon.chains import contracts
-from guerdon.chains.networks import LOCAL_CHAIN_ID
+from guerdon.chains.networks import LOCAL_CHAIN_ID, LOCAL_NETWORK
 from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database, PlatformSession, run_in_platform
 from guerdon.kit.ids import uuid7
@@ -25,7 +25,6 @@ from guerdon.txmanager.models import Intent, Key, KeyPurpose, Treasury
 from guerdon.txmanager.tokens import Chains
 from guerdon.txmanager.treasuries import DISTRIBUTOR
 
-LOCAL_NETWORK: Final = "local"
 DEV_FUNDER_KEY: Final = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 """Of the first account that a local chain gives coins to. Everybody knows it: it is worth nothing on any other chain."""
 _LOCAL_GAS_WEI: Final = 1_000 * 10**18

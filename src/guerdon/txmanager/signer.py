@@ -68,8 +68,10 @@ class Signer:
             raise InvalidKeyError
         return self._seal(key_id, network, secret)
 
-    def rewrap(self, key: Key) -> bytes:
-        """The same key under the ring's current master key."""
+    def rewrap(self, key: Key) -> bytes | None:
+        """The same key under the ring's current master key; None if the ring does not have the one that it is under."""
+        if not self._ring.opens(key.secret_encrypted):
+            return None
         return self._ring.rewrap(key.secret_encrypted, _context(key.id, key.network, key.address))
 
     def sign_all(self, key: Key, transactions: Sequence[UnsignedTransaction]) -> list[SignedTransaction]:

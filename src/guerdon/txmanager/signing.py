@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guerdon.kit.database import PlatformSession
-from guerdon.txmanager import alerts, fees, repository, repository_keys
+from guerdon.txmanager import alerts, fees, metrics, repository, repository_keys
 from guerdon.txmanager.chain import Payload, Survey
 from guerdon.txmanager.context import KeyContext, wake_owners
 from guerdon.txmanager.errors import AttemptRaceError
@@ -128,6 +128,7 @@ async def _store(session: PlatformSession, work: KeyContext, draft: Draft, form:
     if not await repository.mark_signed(session, draft.intent.id, form.hash):
         # It was included, killed or given another nonce meanwhile: these bytes must not exist.
         raise AttemptRaceError(draft.intent.id)
+    metrics.count_signed(work.network.name, draft.number, kills=draft.kills)
 
 
 def _first_form(work: KeyContext, intent: Intent, number: int, survey: Survey, offer: Fees) -> Draft:

@@ -1,18 +1,19 @@
-"""Treasuries: making them, what they hold at finality, their approval of the distributor, limits and pauses. Commits nothing.
+"""Treasuries: making them, what they hold and have reserved, their approval of the distributor, limits and pauses.
+Commits nothing.
 
-What is reserved of a treasury is decided in `payouts/reserving.py`; signing belongs to the engine.
+Who is paid from a treasury is decided in `payouts/reserving.py`; signing belongs to the engine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid5
 
 from guerdon.chains import contracts
 from guerdon.kit import jobs, outbox
-from guerdon.kit.database import PlatformSession
+from guerdon.kit.database import PlatformSession, transaction_time
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.kit.outbox import Severity
 from guerdon.kit.secrets import KeyRing
@@ -29,10 +30,15 @@ from guerdon.txmanager.models import FINISHED, Intent, IntentState, KeyPurpose, 
 from guerdon.txmanager.signer import Signer
 
 LOW_BALANCE_ALERT: Final = "treasury.low_balance"
+CANNOT_PAY_ALERT: Final = "treasury.cannot_pay"
+"""Nobody can be paid. Over when the treasury resumes, by itself or by an operator."""
 RESERVE_WORK: Final = "payouts.reserve"
 FREEZE_WORK: Final = "payouts.freeze"
 DISTRIBUTOR: Final = "RewardDistributor"
 UNLIMITED: Final = 2**256 - 1
+_WAITING_FROM: Final = 2
+_BETWEEN_APPROVALS: Final = timedelta(minutes=1)
+_LONGEST_BETWEEN_APPROVALS: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,49 @@ def note_balance(treasury: Treasury, finality: Finality) -> bool:
     treasury.balance_final = finality.balance
     treasury.balance_block = finality.block_number
     return rose
+
+
+def spendable(treasury: Treasury, now: datetime) -> int:
+    """What may be reserved of a treasury now: what it holds at finality and nobody has reserved, within its period's limit."""
+    free = max(0, treasury.balance_final - treasury.reserved)
+    if treasury.period_limit is None or treasury.period_seconds is None:
+        return free
+    used = 0 if _period_is_over(treasury, now) else treasury.period_reserved
+    return min(free, max(0, treasury.period_limit - used))
+
+
+def ever_spendable(treasury: Treasury) -> int:
+    """What one payment of this treasury can be at most, whatever it holds."""
+    return contracts.MAX_PAYMENT if treasury.period_limit is None else min(contracts.MAX_PAYMENT, treasury.period_limit)
+
+
+def reserve(treasury: Treasury, amount_atomic: int, now: datetime) -> None:
+    """Count an amount against the locked treasury and its period."""
+    treasury.reserved += amount_atomic
+    if treasury.period_limit is None:
+        return
+    if _period_is_over(treasury, now):
+        treasury.period_started_at, treasury.period_reserved = now, 0
+    treasury.period_reserved += amount_atomic
+
+
+def release(treasury: Treasury, amount_atomic: int, *, reserved_since: datetime, now: datetime) -> None:
+    """Take back what was reserved at `reserved_since` or later and never sent. The treasury is locked.
+
+    Its period gets the amount back only if it is the one that it was reserved in: what an earlier one counted is none of this
+    one's.
+    """
+    treasury.reserved -= amount_atomic
+    started_at = treasury.period_started_at
+    if started_at is not None and started_at <= reserved_since and not _period_is_over(treasury, now):
+        treasury.period_reserved -= amount_atomic
+
+
+def _period_is_over(treasury: Treasury, now: datetime) -> bool:
+    """Whether the treasury's limit counts from zero again."""
+    if treasury.period_started_at is None or treasury.period_seconds is None:
+        return True
+    return now >= treasury.period_started_at + timedelta(seconds=treasury.period_seconds)
 
 
 async def create_treasury(
@@ -79,7 +128,11 @@ async def create_treasury(
 
 
 async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Intent:
-    """The approval that lets the distributor take the treasury's tokens: the one on its way, or a new one if that ended badly."""
+    """The approval that lets the distributor take the treasury's tokens: the one on its way, or a new one if that did not help.
+
+    Each costs gas, and where a second one does not help a third may not either: each further one waits twice as long as the one
+    before, and until then the last one is what there is. An operator hears of it from whoever misses the allowance.
+    """
     asset = await session.get_one(Asset, treasury.asset_id)
     distributor = await rows.contract_address(session, treasury.network, DISTRIBUTOR)
     if asset.token_address is None:
@@ -90,7 +143,7 @@ async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Inten
     number = 0
     while (known := await repository.intent_by_ref(session, "approve", approval_ref(treasury.id, number))) is not None:
         latest, number = known, number + 1
-    if latest is not None and latest.state not in FINISHED:
+    if latest is not None and (latest.state not in FINISHED or await _is_too_soon(session, latest, number)):
         return latest
     intent_id = await service.queue(
         session,
@@ -103,6 +156,14 @@ async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Inten
         work_kind=FREEZE_WORK,
     )
     return await service.intent(session, intent_id)
+
+
+async def _is_too_soon(session: PlatformSession, latest: Intent, number: int) -> bool:
+    """Whether approval `number` has to wait, after the latest one ended. The first is 0; the second waits for nothing."""
+    if number < _WAITING_FROM:
+        return False
+    wait = min(_BETWEEN_APPROVALS * 2 ** min(number - _WAITING_FROM, 20), _LONGEST_BETWEEN_APPROVALS)
+    return await transaction_time(session) < latest.updated_at + wait
 
 
 async def first_approval(session: PlatformSession, treasury: Treasury) -> Intent:
@@ -149,7 +210,8 @@ async def _tell_if_low(session: PlatformSession, treasury: Treasury) -> None:
         str(treasury.id),
         severity=Severity.WARNING,
         message=f"treasury {treasury.address} on {treasury.network} has {free} free atomic units, below {treasury.low_balance}",
-        remedy="fund its programs (guerdon program fund), or send tokens to its address",
+        remedy=f"Fund its programs (`guerdon program fund BRAND_ID --amount POINTS`), send tokens to {treasury.address}, or "
+        f"lower what counts as low: `guerdon treasury limit {treasury.address} --low-balance {free}`.",
     )
 
 
@@ -187,6 +249,7 @@ async def resume(session: PlatformSession, treasury_id: UUID) -> Treasury:
     treasury = await rows.lock_treasury(session, treasury_id)
     treasury.paused_at, treasury.pause_reason, treasury.resumes_by_itself = None, None, False
     await session.flush()
+    await outbox.resolve_alert(session, CANNOT_PAY_ALERT, str(treasury.id))
     await wake_waiting(session)
     await jobs.wake(session, FREEZE_WORK, PLATFORM_PROGRAM_ID)
     return treasury

@@ -101,6 +101,8 @@ async def _finish(session: PlatformSession, intent: Intent) -> bool:
     state = IntentState.FINAL if intent.succeeded else IntentState.FAILED
     if state is IntentState.FAILED:
         await alerts.intent_failed(session, intent)
+    else:
+        await alerts.intent_succeeded(session, intent)
     await alerts.intent_settled(session, intent)
     metrics.count_finished(intent, state)
     return await repository.mark_finished(session, intent.id, state)
