@@ -46,9 +46,10 @@ async def test_what_is_old_goes_and_open_alerts_stay(database: Database, owner: 
 
 async def test_a_turn_is_bounded_and_comes_again_at_once(database: Database, owner: RawConnection) -> None:
     await owner.execute(
-        "insert into outbox (id, kind, payload) select gen_random_uuid(), 'k', '{}' from generate_series(1, 50001)"
+        "insert into outbox (id, kind, payload)"
+        " select overlay(gen_random_uuid()::text placing '00000000-0000' from 1 for 13)::uuid, 'k', '{}'"
+        " from generate_series(1, 50001)"
     )
-    await owner.execute("update outbox set id = overlay(id::text placing '00000000-0000' from 1 for 13)::uuid")
     assert await forget_turn(database, DAYS) == timedelta(0)
     assert await owner.fetchval("select count(*) from outbox") == 1
     assert await forget_turn(database, DAYS) == timedelta(hours=1)

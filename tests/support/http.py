@@ -37,7 +37,7 @@ async def listening(
                 self.client = (peer, 1)
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0, backlog=config.backlog)
     host, port = server.sockets[0].getsockname()
     try:
         yield f"http://{host}:{port}", state
