@@ -22,7 +22,9 @@ from guerdon.kit import driver, outbox, worker
 from guerdon.kit.database import Database, raw_connection
 from guerdon.kit.driver import RawConnection
 from guerdon.ledger import repository as ledger
-from guerdon.ledger.models import DeliveryState
+from guerdon.ledger import service as book
+from guerdon.ledger.models import DeliveryState, PostingKind
+from guerdon.ledger.postings import Movement
 from guerdon.notices import repository as notices
 from guerdon.payouts import repository as payouts
 from guerdon.payouts import repository_batches, repository_import, repository_read, repository_split
@@ -49,7 +51,7 @@ select c.relname, pg_stat_get_xact_blocks_fetched(c.oid) as blocks from pg_class
  where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'i')
 """
 
-ROWS_BY_IDS = ("settle: finish", "settle: book", "payout list --state")
+ROWS_BY_IDS = ("settle: finish", "payout list --state")
 """Some rows by their ids can't be held to one index; they wait for the first statistics, a minute at most."""
 
 Ask = Callable[[Any, "Place"], Awaitable[Any]]
@@ -152,9 +154,14 @@ PROGRAM: dict[str, Ask] = {
         s, p.program, [p.delivery], batch_id=p.batch, transaction_hash=None, block_number=None, now=NOW
     ),
     "settle: balances": lambda s, p: ledger.lock_account_balances(s, p.program, [(p.asset, p.account)]),
-    "settle: postings": lambda s, p: ledger.existing_postings(s, p.program, [(p.asset, "deliver", p.delivery)]),
-    "settle: book": lambda s, p: ledger.add_to_accounts(
-        s, p.program, {(p.asset, p.account): {"earned": 1}}, {(p.asset, p.account): 13}
+    "post": lambda s, p: book.post(
+        s,
+        p.program,
+        [
+            Movement(PostingKind.FUND, p.batch, p.asset, 1),
+            Movement(PostingKind.REWARD_HELD, p.batch, p.asset, 1, p.account),
+        ],
+        NOW,
     ),
     "reverse: what waits": lambda s, p: ledger.lock_pending_deliveries(s, p.program, p.asset, p.account, []),
     "reverse: the event": lambda s, p: repository_reversals.lock_accrual(s, p.program, p.event),

@@ -8,7 +8,7 @@ A posting is one row with both ends, so it is balanced by construction. In formu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 from guerdon.ledger.models import Bucket, PostingKind
@@ -26,6 +26,44 @@ class Movement:
     asset_id: UUID
     amount: int
     account_id: UUID | None = None
+
+
+@dataclass(slots=True)
+class Balance:
+    """One account's points of one asset, as movements change them one by one; `version` counts its postings."""
+
+    asset_id: UUID
+    account_id: UUID
+    earned: int
+    reversed: int
+    claimed: int
+    spent: int
+    expired: int
+    moved: int
+    held: int
+    debt: int
+    version: int
+
+    @property
+    def available(self) -> int:
+        """As the database computes it (SAFETY S13)."""
+        return self.earned - self.reversed - self.claimed - self.spent - self.expired - self.held + self.moved
+
+    def short(self) -> list[str]:
+        """What has fallen below zero."""
+        return [name for name in ("available", "held", "debt") if getattr(self, name) < 0]
+
+
+COLUMNS_OF_BALANCE = tuple(field.name for field in fields(Balance))
+
+
+@dataclass(frozen=True, slots=True)
+class NewPosting:
+    """A movement with what it leaves on its account: the running balance is part of the books."""
+
+    movement: Movement
+    version: int | None = None
+    available_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, select, text, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.types import Uuid
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
-from guerdon.kit.database import ScopedSession
+from guerdon.kit.database import ScopedSession, raw_connection
 from guerdon.kit.models import constants
 from guerdon.ledger.models import (
     UNDELIVERED,
@@ -18,9 +17,10 @@ from guerdon.ledger.models import (
     AccountBalance,
     Asset,
     Delivery,
-    Posting,
+    PostingKind,
     ProgramBalance,
 )
+from guerdon.ledger.postings import COLUMNS_OF_BALANCE, EFFECTS, Balance, Movement, NewPosting
 
 AccountKey = tuple[UUID, UUID]
 """(asset, account)."""
@@ -31,26 +31,44 @@ async def asset_by_symbol(session: ScopedSession, symbol: str) -> Asset | None:
     return await session.scalar(select(Asset).where(Asset.symbol == symbol))
 
 
+# Locks are taken in the order of the keys, and only where every row is there: what is missing is made before the first lock. Each
+# row is looked up by its whole key, whatever the planner knows of the table.
+_LOCK_ACCOUNTS = """
+with
+wanted as materialized (select * from unnest($2::uuid[], $3::uuid[]) as w(asset_id, account_id)),
+present as materialized (
+    select count(*) as rows from wanted w cross join lateral (
+        select from account_balances where program_id = $1 and asset_id = w.asset_id and account_id = w.account_id offset 0) b
+)
+select b.* from wanted w cross join lateral (
+    select asset_id, account_id, earned, reversed, claimed, spent, expired, moved, held, debt, version from account_balances
+     where program_id = $1 and asset_id = w.asset_id and account_id = w.account_id for update offset 0) b
+ where (select rows from present) = cardinality($2)
+"""
+_MAKE_ACCOUNTS = """
+insert into account_balances (program_id, asset_id, account_id)
+select $1, w.asset_id, w.account_id from unnest($2::uuid[], $3::uuid[]) as w(asset_id, account_id)
+on conflict do nothing
+"""
+
+
 async def lock_account_balances(
     session: ScopedSession, program_id: UUID, keys: Iterable[AccountKey]
-) -> dict[AccountKey, AccountBalance]:
+) -> dict[AccountKey, Balance]:
     """The balances of these accounts, made where missing, locked in the order of their keys."""
     wanted = sorted(set(keys))
     if not wanted:
         return {}
-    rows = [{"program_id": program_id, "asset_id": asset, "account_id": account} for asset, account in wanted]
-    await session.execute(insert(AccountBalance).values(rows).on_conflict_do_nothing())
-    balances = await session.scalars(
-        select(AccountBalance)
-        .where(AccountBalance.program_id == program_id, tuple_(AccountBalance.asset_id, AccountBalance.account_id).in_(wanted))
-        .order_by(AccountBalance.asset_id, AccountBalance.account_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return {(balance.asset_id, balance.account_id): balance for balance in balances}
+    connection = await raw_connection(session)
+    columns = [asset_id for asset_id, _ in wanted], [account_id for _, account_id in wanted]
+    rows = await connection.fetch(_LOCK_ACCOUNTS, program_id, *columns)
+    if not rows:
+        await connection.execute(_MAKE_ACCOUNTS, program_id, *columns)
+        rows = await connection.fetch(_LOCK_ACCOUNTS, program_id, *columns)
+    return {key: Balance(*row.values()) for key, row in zip(wanted, rows, strict=True)}
 
 
-async def lock_program_balances(session: ScopedSession, program_id: UUID, assets: Iterable[UUID]) -> dict[UUID, ProgramBalance]:
+async def lock_program_balances(session: ScopedSession, program_id: UUID, assets: Iterable[UUID]) -> None:
     """The program's own balances, made where missing, locked last of all."""
     wanted = sorted(set(assets))
     await session.execute(
@@ -58,14 +76,12 @@ async def lock_program_balances(session: ScopedSession, program_id: UUID, assets
         .values([{"program_id": program_id, "asset_id": asset} for asset in wanted])
         .on_conflict_do_nothing()
     )
-    balances = await session.scalars(
-        select(ProgramBalance)
+    await session.execute(
+        select(ProgramBalance.asset_id)
         .where(ProgramBalance.program_id == program_id, ProgramBalance.asset_id.in_(wanted))
         .order_by(ProgramBalance.asset_id)
         .with_for_update()
-        .execution_options(populate_existing=True)
     )
-    return {balance.asset_id: balance for balance in balances}
 
 
 async def program_balance(session: ScopedSession, program_id: UUID, asset_id: UUID) -> ProgramBalance | None:
@@ -78,60 +94,97 @@ async def account_balance(session: ScopedSession, program_id: UUID, asset_id: UU
     return await session.get(AccountBalance, (program_id, asset_id, account_id), populate_existing=True)
 
 
-async def existing_postings(
-    session: ScopedSession, program_id: UUID, keys: Sequence[tuple[UUID, str, UUID]]
-) -> dict[tuple[UUID, str, UUID], Posting]:
-    """Of these (asset, kind, ref), the postings that are there already. Read after the locks, never with them (SAFETY S10)."""
-    postings = await session.scalars(
-        select(Posting).where(Posting.program_id == program_id, tuple_(Posting.asset_id, Posting.kind, Posting.ref).in_(keys))
+_EXISTING = """
+select p.asset_id, p.kind, p.ref, p.account_id, p.amount
+  from unnest($2::uuid[], $3::text[], $4::uuid[]) as k(asset_id, kind, ref)
+ cross join lateral (
+    select * from postings where program_id = $1 and asset_id = k.asset_id and kind = k.kind and ref = k.ref offset 0) p
+"""
+
+
+async def booked(session: ScopedSession, program_id: UUID, movements: Sequence[Movement]) -> list[Movement]:
+    """Of the postings that these movements would make, those that are there already, as they were booked.
+
+    Read after the locks, never with them (SAFETY S10).
+    """
+    rows = await (await raw_connection(session)).fetch(
+        _EXISTING,
+        program_id,
+        [movement.asset_id for movement in movements],
+        [movement.kind for movement in movements],
+        [movement.ref for movement in movements],
     )
-    return {(posting.asset_id, posting.kind, posting.ref): posting for posting in postings}
+    return [Movement(PostingKind(row["kind"]), row["ref"], row["asset_id"], row["amount"], row["account_id"]) for row in rows]
 
 
-async def insert_postings(session: ScopedSession, rows: Sequence[dict[str, Any]]) -> None:
-    """Append postings; a key that is there already is an error, since the caller looked under the locks."""
-    await session.execute(insert(Posting), rows)
-
-
-_CHANGED_BY_POSTINGS = ("earned", "reversed", "claimed", "held", "debt")
-_ADD_TO_ACCOUNTS = text(
-    """
-    update account_balances b
-       set earned = b.earned + d.earned, reversed = b.reversed + d.reversed, claimed = b.claimed + d.claimed,
-           held = b.held + d.held, debt = b.debt + d.debt, version = d.version
-      from unnest(:assets, :accounts, :earned, :reversed, :claimed, :held, :debt, :versions)
-           as d(asset_id, account_id, earned, reversed, claimed, held, debt, version)
-     where b.program_id = :program_id and b.asset_id = d.asset_id and b.account_id = d.account_id
-    """
-).bindparams(
-    bindparam("assets", type_=ARRAY(Uuid())),
-    bindparam("accounts", type_=ARRAY(Uuid())),
-    *(bindparam(name, type_=ARRAY(BigInteger())) for name in (*_CHANGED_BY_POSTINGS, "versions")),
+# Balances of accounts are locked, and written as they are after the last posting: an upsert finds its rows by their key whatever
+# the planner knows of the table. The program's are not: what changes is added, and only where nothing falls below zero.
+_WRITE = """
+with
+posted as (
+    insert into postings (program_id, asset_id, kind, ref, from_bucket, to_bucket, amount, account_id, version, available_after,
+        posted_at)
+    select $1::uuid, p.asset_id, p.kind, p.ref, p.from_bucket, p.to_bucket, p.amount, p.account_id, p.version,
+        p.available_after, $2::timestamptz
+    from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::uuid[], $10::bigint[],
+        $11::bigint[])
+        as p(asset_id, kind, ref, from_bucket, to_bucket, amount, account_id, version, available_after)
+),
+balanced as (
+    insert into account_balances (program_id, asset_id, account_id, earned, reversed, claimed, spent, expired, moved, held, debt,
+        version)
+    select $1, b.* from unnest($12::uuid[], $13::uuid[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[],
+        $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[])
+        as b(asset_id, account_id, earned, reversed, claimed, spent, expired, moved, held, debt, version)
+    on conflict (program_id, asset_id, account_id) do update set earned = excluded.earned, reversed = excluded.reversed,
+        claimed = excluded.claimed, spent = excluded.spent, expired = excluded.expired, moved = excluded.moved,
+        held = excluded.held, debt = excluded.debt, version = excluded.version
 )
+update program_balances p
+   set funded = p.funded + d.funded, funds = p.funds + d.funds, owed = p.owed + d.owed, debt = p.debt + d.debt,
+       delivered = p.delivered + d.delivered, adjusted = p.adjusted + d.adjusted
+  from unnest($23::uuid[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[])
+       as d(asset_id, funded, funds, owed, debt, delivered, adjusted)
+ where p.program_id = $1 and p.asset_id = d.asset_id
+   and least(p.funds + d.funds, p.owed + d.owed, p.debt + d.debt, p.delivered + d.delivered) >= 0
+returning p.asset_id
+"""
+_OF_PROGRAM = ("funded", "funds", "owed", "debt", "delivered", "adjusted")
 
 
-async def add_to_accounts(
-    session: ScopedSession, program_id: UUID, changes: dict[AccountKey, dict[str, int]], versions: dict[AccountKey, int]
-) -> None:
-    """Change locked balances by these amounts a column, and set their versions."""
-    keys = sorted(changes)
-    await session.execute(
-        _ADD_TO_ACCOUNTS,
-        {
-            "program_id": program_id,
-            "assets": [asset for asset, _ in keys],
-            "accounts": [account for _, account in keys],
-            "versions": [versions[key] for key in keys],
-            **{name: [changes[key].get(name, 0) for key in keys] for name in _CHANGED_BY_POSTINGS},
-        },
+async def write(
+    session: ScopedSession,
+    program_id: UUID,
+    postings: Sequence[NewPosting],
+    balances: Sequence[Balance],
+    changes: Mapping[UUID, Mapping[str, int]],
+    now: datetime,
+) -> set[UUID]:
+    """Append postings, write the locked balances, and add to the program's own by asset and column.
+
+    The assets whose program balance has changed: where one is missing, it has not enough, and nothing may be committed.
+    """
+    assets = sorted(changes)
+    columns_of_postings = zip(*map(_posting_row, postings), strict=True)
+    columns_of_balances = ([getattr(balance, column) for balance in balances] for column in COLUMNS_OF_BALANCE)
+    rows = await (await raw_connection(session)).fetch(
+        _WRITE,
+        program_id,
+        now,
+        *columns_of_postings,
+        *columns_of_balances,
+        assets,
+        *([changes[asset_id].get(column, 0) for asset_id in assets] for column in _OF_PROGRAM),
     )
+    return {row["asset_id"] for row in rows}
 
 
-async def add_to_program(session: ScopedSession, balance: ProgramBalance, changes: dict[str, int]) -> None:
-    """Change the program's locked balance by these amounts a column."""
-    for column, change in changes.items():
-        setattr(balance, column, getattr(balance, column) + change)
-    await session.flush()
+def _posting_row(posting: NewPosting) -> tuple[object, ...]:
+    movement, effect = posting.movement, EFFECTS[posting.movement.kind]
+    return (
+        movement.asset_id, movement.kind.value, movement.ref, effect.from_bucket.value, effect.to_bucket.value, movement.amount,
+        movement.account_id, posting.version, posting.available_after,
+    )  # fmt: skip
 
 
 async def lock_pending_deliveries(
