@@ -72,10 +72,10 @@ async def run(site: Site, seed: int, fault: Fault) -> Result:
         result.seed = seed
         site.load.enough.set()
         await site.mend()
-        result.complaints += await _acknowledged(loading)
-        result.complaints += _ended_by_themselves(site)
         if not is_patient:
             await site.forget_the_dead()
+        result.complaints += await _acknowledged(loading)
+        result.complaints += _ended_by_themselves(site)
         await site.settled(fault.settle_seconds)
         # What is stuck, the judge finds too.
         result.complaints += await site.verdict()

@@ -27,7 +27,6 @@ def test_an_edit_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             Edit("one.py", old, "c").apply(tmp_path)
 
 
-@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_refund_on_error_is_found() -> None:

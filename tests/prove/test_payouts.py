@@ -9,13 +9,12 @@ from tests.prove.payouts import Plan, portions, prove
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.mark.campaign
 async def test_s19_payouts_are_paid_once_while_whoever_holds_the_key_is_killed() -> None:
-    proof = await prove(Plan(count=300, workers=3, kills=3, seed=1), print)
+    proof = await prove(Plan(count=200, workers=3, kills=1, seed=1), print)
     assert proof.complaints == []
-    assert proof.kills == 3
-    assert proof.takeovers >= 4
-    assert proof.transactions >= 3
+    assert proof.kills == 1
+    assert proof.takeovers >= 2
+    assert proof.transactions >= 2
 
 
 def test_every_payout_is_in_one_portion() -> None:

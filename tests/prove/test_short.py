@@ -14,7 +14,8 @@ from tests.prove.run import Verdict, run
 from tests.prove.site import Site
 from tests.prove.steps import STEPS, WEB
 
-pytestmark = [pytest.mark.campaign, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+on_the_site = pytest.mark.asyncio(loop_scope="session")
 
 
 class PassesBy(Fault):
@@ -37,6 +38,7 @@ class PassesBy(Fault):
         return "watched"
 
 
+@on_the_site
 async def test_a_run_without_faults_passes_by_every_step(site: Site) -> None:
     watcher = PassesBy()
     result = await run(site, 1, watcher)
@@ -44,6 +46,7 @@ async def test_a_run_without_faults_passes_by_every_step(site: Site) -> None:
     assert {step.name for step in STEPS} - watcher.seen == set()
 
 
+@on_the_site
 @pytest.mark.parametrize(
     ("fault", "seed"),
     [
