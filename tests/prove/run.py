@@ -67,13 +67,14 @@ async def run(site: Site, seed: int, fault: Fault) -> Result:
     delivered, log_size = await _delivered(site), site.postgres.log_path.stat().st_size
     site.load = Load(site, f"{fault.name}-{seed}", Random(chance.random()), fault.reverses)
     loading = asyncio.create_task(site.load.run())
+    background: list[asyncio.Task[None]] = [loading]
     try:
         result = await _struck(site, fault, chance)
         result.seed = seed
         site.load.enough.set()
         await site.mend()
         if not is_patient:
-            await site.forget_the_dead()
+            background.append(asyncio.create_task(_forget_the_dead(site)))
         result.complaints += await _acknowledged(loading)
         result.complaints += _ended_by_themselves(site)
         await site.settled(fault.settle_seconds)
@@ -81,14 +82,21 @@ async def run(site: Site, seed: int, fault: Fault) -> Result:
         result.complaints += await site.verdict()
         result.payouts = await _delivered(site) - delivered
     finally:
-        loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
     if result.complaints:
         result.verdict = Verdict.BROKEN
     result.deadlocks = site.deadlocks(log_size)
     result.events = site.load.events
     result.seconds = round(time.monotonic() - began, 1)
     return result
+
+
+async def _forget_the_dead(site: Site) -> None:
+    while True:
+        await site.forget_the_dead()
+        await asyncio.sleep(1)
 
 
 async def _struck(site: Site, fault: Fault, chance: Random) -> Result:
