@@ -31,8 +31,8 @@ async def asset_by_symbol(session: ScopedSession, symbol: str) -> Asset | None:
     return await session.scalar(select(Asset).where(Asset.symbol == symbol))
 
 
-# Locks are taken in the order of the keys, and only where every row is there: what is missing is made before the first lock. Each
-# row is looked up by its whole key, whatever the planner knows of the table.
+# Locks are taken in the order of the keys, and only where every row is there; else the missing are made and the others locked in
+# one pass. Each row is looked up by its whole key, whatever the planner knows of the table.
 _LOCK_ACCOUNTS = """
 with
 wanted as materialized (select * from unnest($2::uuid[], $3::uuid[]) as w(asset_id, account_id)),
@@ -48,7 +48,7 @@ select b.* from wanted w cross join lateral (
 _MAKE_ACCOUNTS = """
 insert into account_balances (program_id, asset_id, account_id)
 select $1, w.asset_id, w.account_id from unnest($2::uuid[], $3::uuid[]) as w(asset_id, account_id)
-on conflict do nothing
+on conflict (program_id, asset_id, account_id) do update set version = account_balances.version
 """
 
 
@@ -118,7 +118,8 @@ async def booked(session: ScopedSession, program_id: UUID, movements: Sequence[M
 
 
 # Balances of accounts are locked, and written as they are after the last posting: an upsert finds its rows by their key whatever
-# the planner knows of the table. The program's are not: what changes is added, and only where nothing falls below zero.
+# the planner knows of the table. The program's are not: what changes is added, only where nothing falls below zero, and last of
+# all, which is what the counts of what went before are for.
 _WRITE = """
 with
 posted as (
@@ -129,6 +130,7 @@ posted as (
     from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::uuid[], $10::bigint[],
         $11::bigint[])
         as p(asset_id, kind, ref, from_bucket, to_bucket, amount, account_id, version, available_after)
+    returning 1
 ),
 balanced as (
     insert into account_balances (program_id, asset_id, account_id, earned, reversed, claimed, spent, expired, moved, held, debt,
@@ -139,13 +141,15 @@ balanced as (
     on conflict (program_id, asset_id, account_id) do update set earned = excluded.earned, reversed = excluded.reversed,
         claimed = excluded.claimed, spent = excluded.spent, expired = excluded.expired, moved = excluded.moved,
         held = excluded.held, debt = excluded.debt, version = excluded.version
+    returning 1
 )
 update program_balances p
    set funded = p.funded + d.funded, funds = p.funds + d.funds, owed = p.owed + d.owed, debt = p.debt + d.debt,
        delivered = p.delivered + d.delivered, adjusted = p.adjusted + d.adjusted
   from unnest($23::uuid[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[])
        as d(asset_id, funded, funds, owed, debt, delivered, adjusted)
- where p.program_id = $1 and p.asset_id = d.asset_id
+ where (select count(*) from posted) + (select count(*) from balanced) > 0
+   and p.program_id = $1 and p.asset_id = d.asset_id
    and least(p.funds + d.funds, p.owed + d.owed, p.debt + d.debt, p.delivered + d.delivered) >= 0
 returning p.asset_id
 """

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from guerdon.kit.database import ScopedSession
+from guerdon.kit.database import UNIQUE_VIOLATION, ScopedSession, sqlstate
 from guerdon.ledger import repository
 from guerdon.ledger.errors import NotEnoughPointsError, PostingConflictError
 from guerdon.ledger.postings import EFFECTS, Balance, Movement, NewPosting
@@ -33,15 +33,33 @@ async def post(session: ScopedSession, program_id: UUID, movements: Sequence[Mov
         await repository.lock_program_balances(session, program_id, {movement.asset_id for movement in movements})
     new = _new(movements, await repository.booked(session, program_id, movements))
     if new:
-        postings = [_applied(movement, balances) for movement in new]
-        changes = _of_the_program(new)
-        changed = await repository.write(session, program_id, postings, list(balances.values()), changes, now)
-        short = sorted(changes.keys() - changed)
-        if short:
-            raise NotEnoughPointsError(
-                "The program's books do not have that many points.", details={"assets": [str(asset_id) for asset_id in short]}
-            )
+        await _book(session, program_id, new, balances, now)
     return len(new)
+
+
+async def _book(
+    session: ScopedSession,
+    program_id: UUID,
+    movements: Sequence[Movement],
+    balances: Mapping[repository.AccountKey, Balance],
+    now: datetime,
+) -> None:
+    postings = [_applied(movement, balances) for movement in movements]
+    changes = _of_the_program(movements)
+    if len(changes) > 1:
+        await repository.lock_program_balances(session, program_id, changes)
+    try:
+        changed = await repository.write(session, program_id, postings, list(balances.values()), changes, now)
+    except Exception as error:
+        if sqlstate(error) == UNIQUE_VIOLATION:
+            # Booked meanwhile, for another account: for the same one it would have been seen under its lock.
+            raise PostingConflictError from error
+        raise
+    short = sorted(changes.keys() - changed)
+    if short:
+        raise NotEnoughPointsError(
+            "The program's books do not have that many points.", details={"assets": [str(asset_id) for asset_id in short]}
+        )
 
 
 def _new(movements: Iterable[Movement], booked: Iterable[Movement]) -> list[Movement]:
@@ -68,10 +86,14 @@ def _new(movements: Iterable[Movement], booked: Iterable[Movement]) -> list[Move
 
 def _applied(movement: Movement, balances: Mapping[repository.AccountKey, Balance]) -> NewPosting:
     """Each posting must find its points, not only the sum of the batch."""
+    effect = EFFECTS[movement.kind]
+    if effect.on_account != (movement.account_id is not None):
+        message = f"{movement.kind} is {'' if effect.on_account else 'not '}of an account"
+        raise ValueError(message)
     if movement.account_id is None:
         return NewPosting(movement)
     balance = balances[movement.asset_id, movement.account_id]
-    for column, sign in EFFECTS[movement.kind].account:
+    for column, sign in effect.account:
         setattr(balance, column, getattr(balance, column) + sign * movement.amount)
     balance.version += 1
     if short := balance.short():
