@@ -16,7 +16,7 @@ from guerdon.txmanager.errors import DeploymentMismatchError, IntentNotAdoptable
 from guerdon.txmanager.models import Contract, IntentState, KeyPurpose
 from tests.fakes.rpc_proxy import older_block
 from tests.txmanager.node import FAUCET, running_node
-from tests.txmanager.scene import NETWORK, PRIVATE_KEY, QUICK, SOMEBODY, Scene
+from tests.txmanager.scene import NETWORK, PRIVATE_KEY, QUICK, SOMEBODY, Scene, until
 
 OUR_CONTRACT = "0x000000000000000000000000000000000000c0de"
 
@@ -303,6 +303,38 @@ async def test_s27_a_chain_that_loses_blocks_under_a_running_engine_gets_them_ag
         async with scene.node.mining():
             await scene.until(intent_id, IntentState.FINAL, seconds=20)
     assert await scene.values_on_chain() == [1]
+
+
+async def test_s27_a_chain_that_loses_final_blocks_under_an_idle_engine_gets_them_again(scene: Scene) -> None:
+    earlier = await scene.node.state()
+    async with scene.engine(replace(QUICK, idle_check_seconds=0.5)):
+        intent_id = await scene.transfer(1)
+        async with scene.node.mining():
+            await scene.until(intent_id, IntentState.FINAL, seconds=20)
+            # So quickly that no question is asked in between.
+            await scene.node.restart_from(earlier)
+
+        async def is_back() -> bool:
+            return await scene.node.pool() != []
+
+        await until(is_back, "sent again")
+        await scene.node.mine()
+    assert await scene.values_on_chain() == [1]
+
+
+async def test_s27_what_waits_for_final_transactions_that_the_chain_lost_lands_after_them(scene: Scene) -> None:
+    earlier = await scene.node.state()
+    async with scene.engine():
+        first = await scene.transfer(1)
+        async with scene.node.mining():
+            await scene.until(first, IntentState.FINAL, seconds=20)
+        second = await scene.transfer(2)
+        await scene.until(second, IntentState.SENT)
+        # So quickly that no question is asked in between.
+        await scene.node.restart_from(earlier)
+        async with scene.node.mining():
+            await scene.until(second, IntentState.FINAL, seconds=20)
+    assert await scene.values_on_chain() == [1, 2]
 
 
 async def _name_a_contract(scene: Scene) -> None:

@@ -44,7 +44,7 @@ _SERVER_SETTINGS = {
 }
 # Plans made for one program's values would be made again for each of them; the hot statements are written so that the
 # generic plan is the good one even on empty tables.
-_HOT_SETTINGS = {**_SERVER_SETTINGS, "plan_cache_mode": "force_generic_plan"}
+_HOT_SETTINGS = {**_SERVER_SETTINGS, "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 _CONNECT_TIMEOUT_SECONDS = 10
 _FIRST_RETRY_SECONDS = 0.01
 

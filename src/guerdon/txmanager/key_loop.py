@@ -6,7 +6,7 @@
     send       hand stored bytes to a node                                                             sending.py
     look       included, final, reorganised, killed                                                    watching.py
     settle     nonces that were used from outside                                                      foreign.py
-    replace    raise fees, kill on request, send again what a pool dropped                             signing.py, sending.py
+    replace    raise fees, kill on request, send again what a pool dropped or the chain lost           signing.py, sending.py
 
 Each step reads what there is to do from the database, so that any of them may be the last one before a crash.
 """
@@ -35,7 +35,7 @@ from guerdon.txmanager.errors import (
 from guerdon.txmanager.foreign import explain_counter, settle_used
 from guerdon.txmanager.funds import resume_when_funded
 from guerdon.txmanager.models import IntentState
-from guerdon.txmanager.recovery import check_key
+from guerdon.txmanager.recovery import check_key, send_lost
 from guerdon.txmanager.sending import send_again, send_signed
 from guerdon.txmanager.signing import replace_overdue, sign_bound
 from guerdon.txmanager.watching import Look, give_up_waiting, look
@@ -58,6 +58,7 @@ class KeyLoop:
         self._wake = asyncio.Event()
         self._stopping = False
         self._checked = False
+        self._lost_due_at = 0.0
         self._in_flight = False
         self._head: Head | None = None
         self._head_seen_at = 0.0
@@ -102,6 +103,8 @@ class KeyLoop:
     async def _turn(self) -> None:
         if not self._checked:
             await self._check()
+        if not self._in_flight and time.monotonic() >= self._lost_due_at:
+            await self._send_lost()
         if time.monotonic() >= self._submit_due_at:
             await self._submit()
         if self._in_flight:
@@ -112,7 +115,12 @@ class KeyLoop:
         await check_key(self.work)
         self._checked = True
         self._head, self._head_seen_at = None, time.monotonic()
+        self._lost_due_at = self._head_seen_at + self.work.terms.idle_check_seconds
         self._in_flight = True
+
+    async def _send_lost(self) -> None:
+        await send_lost(self.work)
+        self._lost_due_at = time.monotonic() + self.work.terms.idle_check_seconds
 
     async def _submit(self) -> None:
         """Bind, sign and send what there is."""
@@ -184,6 +192,8 @@ class KeyLoop:
         if due or (stale and result.longest_wait_blocks >= 0):
             self._resent_at_block = height
             await send_again(self.work)
+            # Perhaps they wait for others, which were final and are lost.
+            await self._send_lost()
 
     def _pause_seconds(self) -> float:
         if self._in_flight:

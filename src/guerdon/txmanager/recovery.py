@@ -54,9 +54,7 @@ def _compare(network: Network, chain_id: int, genesis_hash: str) -> None:
 
 
 async def check_key(work: KeyContext) -> None:
-    """On start and on gaining a lease: pause the key if the chain knows transactions of it that the database does not;
-    send again what the chain lost.
-    """
+    """Pause the key if the chain knows transactions of it that the database does not; send again what the chain lost."""
     counters, balance = await work.chain.counters_and_balance(work.address)
     # The database is read after the chain: a nonce used on the chain was committed here before.
     async with work.write() as (session, key):
@@ -70,7 +68,20 @@ async def check_key(work: KeyContext) -> None:
             )
             await foreign.pause(session, key, reason)
             return
-    if counters.head < key.next_nonce:
-        sent = await sending.send_stored_from(work, counters.head)
+    await _send_lost(work, counters.head, key.next_nonce)
+
+
+async def send_lost(work: KeyContext) -> None:
+    """Send again what the chain lost, while the key works: a local chain may go back behind what was final (SAFETY S27)."""
+    counters, _ = await work.chain.counters_and_balance(work.address)
+    async with work.database.platform() as session:
+        key = await repository_keys.key(session, work.key_id)
+    if key is not None:
+        await _send_lost(work, counters.head, key.next_nonce)
+
+
+async def _send_lost(work: KeyContext, on_chain: int, next_nonce: int) -> None:
+    if on_chain < next_nonce:
+        sent = await sending.send_stored_from(work, on_chain)
         if sent:
-            _log.warning("txmanager.sent_again_after_start", address=work.address, from_nonce=counters.head, transactions=sent)
+            _log.info("txmanager.sent_again", address=work.address, from_nonce=on_chain, transactions=sent)

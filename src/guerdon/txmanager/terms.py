@@ -30,6 +30,8 @@ class EngineTerms:
     alert_after_seconds: float = 30
     """How long a network may fail to answer, or a key's work fail, before an operator hears of it."""
     max_backoff_seconds: float = 15
+    idle_check_seconds: float = 10
+    """How often a key with nothing in flight is compared with the chain: a local one may have lost blocks (SAFETY S27)."""
     funds_check_seconds: float = 3
     """How often a key that paused for lack of native coin looks whether it was funded."""
     scan_blocks: int = 5_000

@@ -12,6 +12,8 @@ from tests.prove.site import Site
 NOT_FINAL = 2
 """Blocks at the head that may still be replaced: the one before them is finalized."""
 _PATIENCE_SECONDS = 8
+_PATIENCE_WITH_THE_LOST_SECONDS = 40
+"""A key that is idle is compared with the chain every ten seconds."""
 
 
 async def until_included(site: Site) -> None:
@@ -122,6 +124,13 @@ class Restarted(Fault):
             await site.node.restart_from(state)
             await site.node.rpc("evm_setTime", int(time.time()))
             lost = head - await site.node.height()
+            sent = {row["address"]: row["next_nonce"] for row in await site.rows("select address, next_nonce from keys")}
+
+        async def is_back() -> bool:
+            return all([await site.node.nonce(address) >= nonce for address, nonce in sent.items()])
+
+        # What was final is under way for nobody: nothing else would wait for it. If it never comes, the judge says so.
+        await site.until(is_back, _PATIENCE_WITH_THE_LOST_SECONDS)
         return f"restarted at height {before} to {head}: {lost} blocks and {waiting} waiting transactions were lost"
 
 

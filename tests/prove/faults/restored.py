@@ -21,6 +21,7 @@ from tests.prove.site import Site
 DATABASE = "guerdon"
 _COPY = "guerdon_copy"
 _PATIENCE_SECONDS = 300
+_REFUSAL_SECONDS = 20
 _REPORT_SECONDS = 200
 _WRITE_OFF = {"minter": "the tokens are in the treasury, and the funding is asked for anew"}
 
@@ -198,7 +199,9 @@ class CopiedDatabase(Fault):
         await site.load.some(chance)
         path = await dump(site)
         await restore(site, path, _COPY)
-        other = Process("copy", ("worker",), folder=site.folder, server_socket=site.socket, node_url=site.node.url)
+        other = Process(
+            f"copy-{uuid4().hex[:8]}", ("worker",), folder=site.folder, server_socket=site.socket, node_url=site.node.url
+        )
         deployment = chance.choice([str(uuid4()), str(uuid4()), ""])
         other.environment |= {"DATABASE_URL": other.database.url("guerdon_app", _COPY), "GUERDON_DEPLOYMENT_ID": deployment}
         await other.open(site.environment())
@@ -208,7 +211,14 @@ class CopiedDatabase(Fault):
             while time.monotonic() < until:
                 await site.load.some(chance)
                 await asyncio.sleep(0.2)
-            refused = await _refusals(site) if deployment else None if other.is_running else other.last_words()
+            refused = ""
+
+            async def has_refused() -> bool:
+                nonlocal refused
+                refused = await _refusals(site) if deployment else "" if other.is_running else other.last_words()
+                return bool(refused)
+
+            await site.until(has_refused, _REFUSAL_SECONDS)
             sent = other.chain.calls["eth_sendRawTransaction"]
         finally:
             await other.close()
@@ -220,9 +230,9 @@ class CopiedDatabase(Fault):
         return f"it refused: {refused}"
 
 
-async def _refusals(site: Site) -> str | None:
+async def _refusals(site: Site) -> str:
     told = await site.rows("select payload->>'message' as message from outbox where kind = 'network.refused'", database=_COPY)
-    return told[0]["message"] if told else None
+    return told[0]["message"] if told else ""
 
 
 FAULTS: tuple[Fault, ...] = (
