@@ -257,6 +257,7 @@ class Application:
                 ) as opened:
                     self._api.state.events = opened
                     self._front = opened.front(self._behind)
+                    self.direct.update([opened.intake.direct])
                     yield runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -99,7 +99,7 @@ def serve(
     drain_seconds: float,
     shutdown_seconds: float,
     on_ready: Callable[[], None],
-    direct: Routes | None = None,
+    direct: Routes,
     options: Mapping[str, Any] | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT; False if the application did not start.
@@ -111,7 +111,7 @@ def serve(
     config = uvicorn.Config(
         app,
         loop="none",
-        http=direct_protocol(direct or {}),
+        http=direct_protocol(direct),
         ws="none",
         lifespan="on",
         log_config=None,
