@@ -19,6 +19,7 @@ Asked = tuple[str, str, UUID]
 """(identity, event type, asset)."""
 
 # Read in a statement of its own, before which nothing is locked: what is decided on it is checked by the write (SAFETY S10).
+# Nobody has a debt in a program that has none: then no balance is looked at.
 _LOAD = """
 with asked as materialized (
     select u.ord, i.account_id, a.wallet_address, a.reported_wallet, c.claims, c.last_at, b.debt
@@ -32,7 +33,8 @@ with asked as materialized (
         where program_id = $1 and account_id = i.account_id and event_type = u.event_type offset 0) c on true
     left join lateral (
         select debt from account_balances
-        where program_id = $1 and asset_id = u.asset_id and account_id = i.account_id offset 0) b on true
+        where program_id = $1 and asset_id = u.asset_id and account_id = i.account_id
+            and (select sum(debt) from program_balances where program_id = $1) > 0 offset 0) b on true
     order by u.ord
 ),
 known as materialized (
