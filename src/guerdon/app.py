@@ -259,6 +259,7 @@ class Application:
                     self._front = opened.front(self._behind)
                     self.direct.update([opened.intake.direct])
                     yield runtime
+                    self.direct.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's lifespan protocol."""

@@ -112,6 +112,14 @@ async def test_readiness_tells_the_database_the_schema_and_the_end(database_urls
         assert (await client.get("/live")).status_code == 200
 
 
+async def test_signed_reports_have_a_direct_way_while_the_application_runs(database_urls: Urls) -> None:
+    app = Application(settings_for(database_urls.app))
+    assert list(app.direct) == []
+    async with app.running():
+        assert list(app.direct) == [b"/loyalteez-api/manual-event"]
+    assert list(app.direct) == []
+
+
 async def test_a_database_without_our_schema_is_waited_for_and_then_named(blank_database_urls: Urls) -> None:
     from guerdon.kit.database import Database
 

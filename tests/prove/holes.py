@@ -100,18 +100,6 @@ HOLES = {
             ),
             ("node",),
         ),
-        Hole(
-            "decides-on-a-read",
-            "A batch of events is written as it was decided, without looking whether what it was decided on is still so.",
-            (
-                Edit(
-                    "activity/repository_booking.py",
-                    "    if written != planned:\n        raise ConflictingWriteError(part)\n",
-                    "    del part, written, planned\n",
-                ),
-            ),
-            ("kill", "nothing"),
-        ),
     )
 }
 
