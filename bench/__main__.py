@@ -52,7 +52,7 @@ def main(
     unknown = [name for name in names if name not in NAMES]
     if unknown or history not in HISTORIES:
         raise typer.BadParameter(f"choose from {', '.join(NAMES)}" if unknown else "choose 1, 10 or 100")
-    # Thousands of connections in one process, which the parts inherit.
+    # Thousands of connections in one client, which inherits it.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     console = Console(soft_wrap=True)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from guerdon.activity import repository_booking, repository_intake
+from guerdon.kit import driver
 from guerdon.kit.database import Database, begin_in_program
 from guerdon.kit.ids import uuid7
 from tests.support.postgres import Server
@@ -18,10 +19,14 @@ from tests.support.postgres import Server
 pytestmark = pytest.mark.every_database
 
 
-@pytest.fixture
-async def fresh(postgres_server: Server) -> AsyncIterator[Database]:
-    """A database as it is after the migration: no rows, and no statistics of any."""
+@pytest.fixture(params=["never looked at", "known to be empty"])
+async def fresh(postgres_server: Server, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """A database as it is after the migration, without a row; with statistics that say so, a table is read whole if it may be."""
     name = await postgres_server.create_migrated()
+    if request.param == "known to be empty":
+        owner = await driver.connect(postgres_server.urls(name).superuser)
+        await owner.execute("vacuum analyze")
+        await owner.close()
     database = Database(postgres_server.urls(name).app)
     yield database
     await database.close()
@@ -58,11 +63,17 @@ LOOKUPS = [
 
 
 @pytest.mark.parametrize(("statement", "table", "column"), LOOKUPS, ids=[table for _, table, _ in LOOKUPS])
-async def test_every_look_up_is_by_the_whole_key(fresh: Database, statement: str, table: str, column: str) -> None:
-    found = conditions(await generic_plan(fresh, statement), table)
+async def test_every_look_up_is_by_the_whole_key(
+    fresh: Database, statement: str, table: str, column: str, request: pytest.FixtureRequest
+) -> None:
+    plan = await generic_plan(fresh, statement)
+    assert "Seq Scan" not in plan
+    found = conditions(plan, table)
     assert len(found) == 1
     assert "program_id = $1" in found[0]
-    assert re.search(rf"\b{column} = ", found[0]) is not None
+    # Of two indexes that begin with the program either will do for a table that is known to be empty, until it is analyzed anew.
+    if table != "identities" or "known to be empty" not in request.node.name:
+        assert re.search(rf"\b{column} = ", found[0]) is not None
 
 
 async def test_the_write_reads_nothing_but_newcomers_wallets(fresh: Database) -> None:

@@ -43,7 +43,8 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
 }
 # Plans made for one program's values would be made again for each of them; the hot statements are written so that the
-# generic plan is the good one even on empty tables.
+# generic plan is the good one even on empty tables. One that is known to be empty (it was vacuumed) would be read whole, for as
+# long as the plan is kept.
 _HOT_SETTINGS = {**_SERVER_SETTINGS, "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 _CONNECT_TIMEOUT_SECONDS = 10
 _FIRST_RETRY_SECONDS = 0.01

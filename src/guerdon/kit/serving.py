@@ -8,6 +8,7 @@ import asyncio
 import errno
 import gc
 import logging
+import resource
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp
 from guerdon.kit.direct_http import Routes, direct_protocol
 
 _BACKLOG = 2048
+_MOST_FILES = 65_536
 _NEW_OBJECTS_A_COLLECTION = 20_000
 """A batch of reports makes thousands, nearly all of which are gone without the collector's help."""
 
@@ -115,6 +117,7 @@ def serve(
     and requests that run get `shutdown_seconds` to end. `direct` are the routes that are answered straight from their connection
     (`kit/direct_http.py`), and may be filled while the application starts. `options` are uvicorn's own.
     """
+    _allow_many_connections()
     config = uvicorn.Config(
         app,
         loop="none",
@@ -139,3 +142,11 @@ def serve(
             # uvicorn leaves so when the lifespan failed, after saying why in the log.
             return False
     return server.started
+
+
+def _allow_many_connections() -> None:
+    """Each connection is a file, and a shell's limit (1,024 as a rule) is far below what the system allows a process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
