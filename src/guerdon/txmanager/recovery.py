@@ -10,7 +10,7 @@ import structlog
 
 from guerdon.chains.port import WrongChainError
 from guerdon.kit.database import Database
-from guerdon.txmanager import alerts, foreign, repository_keys, sending
+from guerdon.txmanager import alerts, foreign, repository, repository_keys, sending
 from guerdon.txmanager.chain import Chain
 from guerdon.txmanager.context import KeyContext
 from guerdon.txmanager.errors import DeploymentMismatchError, NetworkNotFoundError
@@ -68,20 +68,21 @@ async def check_key(work: KeyContext) -> None:
             )
             await foreign.pause(session, key, reason)
             return
-    await _send_lost(work, counters.head, key.next_nonce)
+    if counters.head < key.next_nonce:
+        await _send_from(work, counters.head)
 
 
 async def send_lost(work: KeyContext) -> None:
-    """Send again what the chain lost, while the key works: a local chain may go back behind what was final (SAFETY S27)."""
+    """Send again what was final and what follows it, if the chain went back behind it while the key works (SAFETY S27)."""
     counters, _ = await work.chain.counters_and_balance(work.address)
     async with work.database.platform() as session:
         key = await repository_keys.key(session, work.key_id)
-    if key is not None:
-        await _send_lost(work, counters.head, key.next_nonce)
+        unfinished = await repository.first_unfinished_nonce(session, work.key_id)
+    if key is not None and counters.head < (key.next_nonce if unfinished is None else unfinished):
+        await _send_from(work, counters.head)
 
 
-async def _send_lost(work: KeyContext, on_chain: int, next_nonce: int) -> None:
-    if on_chain < next_nonce:
-        sent = await sending.send_stored_from(work, on_chain)
-        if sent:
-            _log.info("txmanager.sent_again", address=work.address, from_nonce=on_chain, transactions=sent)
+async def _send_from(work: KeyContext, nonce: int) -> None:
+    sent = await sending.send_stored_from(work, nonce)
+    if sent:
+        _log.warning("txmanager.sent_again", address=work.address, from_nonce=nonce, transactions=sent)

@@ -112,6 +112,13 @@ async def count_states(session: ScopedSession, key_id: UUID) -> dict[IntentState
     return {IntentState(state): count for state, count in rows}
 
 
+async def first_unfinished_nonce(session: ScopedSession, key_id: UUID) -> int | None:
+    """The lowest nonce of a key's that is not final; all below are."""
+    return await session.scalar(
+        select(func.min(Intent.nonce)).where(Intent.key_id == key_id, Intent.state.not_in(constants(*FINISHED)))
+    )
+
+
 async def queued(session: ScopedSession, key_id: UUID, limit: int) -> list[Intent]:
     """The oldest intents that wait for a nonce, without those that are held back for now."""
     return list(
