@@ -100,7 +100,7 @@ def arrive(queue: _Queue, number: int, *, bulk: bool = False) -> None:
 
 def test_while_single_reports_fly_the_other_flight_is_for_bulk_and_the_other_way_round() -> None:
     queue = _Queue(uuid7())
-    arrive(queue, 600)
+    arrive(queue, 400)
     arrive(queue, 4_000, bulk=True)
     assert depart(queue) == ("singles", 128)
     assert depart(queue) == ("bulk", 1_000)
@@ -146,3 +146,10 @@ def test_when_a_flight_lands_and_none_is_in_the_air_nothing_waits_for_more() -> 
     assert not queue.may_fly
     land(queue, "singles", 22)
     assert depart(queue) == ("singles", 3)
+
+
+def test_in_a_flood_batches_grow_with_what_waits() -> None:
+    queue = _Queue(uuid7())
+    arrive(queue, 2_048)
+    assert depart(queue) == ("singles", 512)
+    assert depart(queue) == ("singles", 384)

@@ -26,6 +26,7 @@ FLIGHTS: Final = 4
 MAX_WAITING: Final = 4_096
 MAX_WAITING_PER_PROGRAM: Final = 2_048
 MAX_WAITING_BULK: Final = 40_000
+_LARGEST_IN_A_FLOOD: Final = 1_000
 _LOOK_AHEAD: Final = 1_024
 """How many reports that have to wait for a flight are passed over in search of others."""
 
@@ -61,8 +62,12 @@ class _Line:
 
     @property
     def share(self) -> int:
-        """Reports of the next batch: half of all there are, so that there are as many for the other flight."""
-        return min(self.largest, max(self.smallest, (len(self.waiting) + self.flying + 1) // 2))
+        """Reports of the next batch: half of all there are, so that there are as many for the other flight.
+
+        In a flood, each message of a batch waits until all connections were looked at: then larger ones get more done.
+        """
+        most = max(self.largest, min(_LARGEST_IN_A_FLOOD, len(self.waiting) // 4))
+        return min(most, max(self.smallest, (len(self.waiting) + self.flying + 1) // 2))
 
 
 def _single_reports() -> _Line:
