@@ -7,6 +7,7 @@ import pytest
 from guerdon.doctor import database as doctor
 from guerdon.doctor.findings import Finding, Verdict
 from guerdon.kit import driver
+from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from tests.support.postgres import Urls
 
 
@@ -26,6 +27,15 @@ async def test_a_database_that_is_right_needs_nothing(database_urls: Urls) -> No
         "row-level security",
         "append-only",
     }
+
+
+async def test_the_platforms_own_rows_are_no_programs(database_urls: Urls, owner: driver.RawConnection) -> None:
+    await owner.execute(
+        "insert into idempotent_requests (program_id, operation, caller, key_hash, body_hash, status, response)"
+        " values ($1, 'o', 'c', 'k', 'b', 200, '')",
+        PLATFORM_PROGRAM_ID,
+    )
+    assert to_mend(await doctor.look(database_urls.app)) == {}
 
 
 async def test_a_role_that_owns_or_bypasses_is_told(database_urls: Urls) -> None:

@@ -59,9 +59,10 @@ async def _findings(settings: Settings) -> list[Finding]:
                 return [*findings, chain.look_for_anvil()]
             opened = Database(url, pool_size=2)
             try:
-                findings += await installation.look(settings, opened)
-                findings += await secrets.look(settings, opened)
-                findings += await chain.look(DataDir(settings.data_dir).completed(settings), opened)
+                completed = DataDir(settings.data_dir).completed(settings)
+                findings += await installation.look(completed, opened)
+                findings += await secrets.look(completed, opened)
+                findings += await chain.look(completed, opened)
             finally:
                 await opened.close()
     except CommandError as error:

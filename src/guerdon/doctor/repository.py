@@ -7,6 +7,7 @@ from datetime import datetime
 
 from guerdon.kit import driver
 from guerdon.kit.driver import RawConnection
+from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 
 
 async def server_version(connection: RawConnection) -> int:
@@ -68,5 +69,9 @@ async def changeable(connection: RawConnection, names: Sequence[str]) -> list[st
 
 
 async def seen_without_program(connection: RawConnection, table: str) -> bool:
-    """Does a transaction that acts for no program see a row of this tenant table? `table` is a name of ours, never given."""
-    return bool(await connection.fetchval(f'select exists (select 1 from "{table}")'))
+    """Does a transaction that acts for no program see a program's row of this tenant table? `table` is a name of ours.
+
+    The platform's own rows are none: it keeps the answers to its repeated requests beside those of programs.
+    """
+    seen = f'select exists (select 1 from "{table}" where program_id <> $1)'
+    return bool(await connection.fetchval(seen, PLATFORM_PROGRAM_ID))
