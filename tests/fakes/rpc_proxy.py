@@ -186,9 +186,12 @@ class RpcProxy:
         self.clear()
         if self._server is not None:
             self._server.close()
-        for task in list(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        # Who was being accepted just now is let in by the next turns of the loop.
+        await asyncio.sleep(0.05)
+        while tasks := list(self._connections):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
