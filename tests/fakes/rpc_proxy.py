@@ -22,6 +22,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.support import connections
+
 ALWAYS = 1_000_000_000
 _LARGEST_HEAD = 65_536
 
@@ -184,14 +186,7 @@ class RpcProxy:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.clear()
-        if self._server is not None:
-            self._server.close()
-        # Who was being accepted just now is let in by the next turns of the loop.
-        await asyncio.sleep(0.05)
-        while tasks := list(self._connections):
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await connections.end(self._server, self._connections)
         await self._client.aclose()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -22,6 +22,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from tests.support import connections
+
 SOCKET_NAME = ".s.PGSQL.5432"
 _CHUNK = 65_536
 _SPACES = re.compile(r"\s+")
@@ -119,16 +121,8 @@ class PgProxy:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # Who was being accepted just now is let in by the next turns of the loop, and sent away.
         self.is_down = True
-        if self._server is not None:
-            self._server.close()
-        await asyncio.sleep(0.05)
-        while tasks := list(self._connections):
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # aborted transports let go of their sockets in the next turn
+        await connections.end(self._server, self._connections)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

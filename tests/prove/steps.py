@@ -64,6 +64,7 @@ STEPS = (
     _statement("finishing", WORKER, "update intents set state=$1::varchar, updated_at", value="final"),
     _statement("confirming", WORKER, "update deliveries d set state = $1, batch_id"),
     _statement("settling", WORKER, "update deliveries d set state = 'final'"),
+    _statement("posting", WORKER, "with posted as ("),
     _statement("closing", WORKER, "update batches set state=$1::varchar, delivery_state"),
     _statement("funding", WORKER, "update fundings set state", often=0),
     _statement("work-done", WORKER, "update work set due_at = least(due_at", moments=(Moment.BEFORE, Moment.AFTER)),

@@ -65,7 +65,7 @@ async def lock_account_balances(
     if not rows:
         await connection.execute(_MAKE_ACCOUNTS, program_id, *columns)
         rows = await connection.fetch(_LOCK_ACCOUNTS, program_id, *columns)
-    return {key: Balance(*row.values()) for key, row in zip(wanted, rows, strict=True)}
+    return {key: Balance(**row) for key, row in zip(wanted, rows, strict=True)}
 
 
 async def lock_program_balances(session: ScopedSession, program_id: UUID, assets: Iterable[UUID]) -> None:
