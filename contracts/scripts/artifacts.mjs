@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const CONTRACTS = ["RewardDistributor", "RewardMinter", "RewardToken"];
+const CONTRACTS = ["MerkleDrop", "RewardDistributor", "RewardMinter", "RewardToken", "TestUSDC", "WalletSignatureCheck"];
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const target = join(root, "..", "src", "guerdon", "chains", "artifacts");
 const check = process.argv.includes("--check");

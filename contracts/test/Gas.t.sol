@@ -4,6 +4,8 @@ pragma solidity 0.8.37;
 import {IMintable, RewardMinter} from "../src/RewardMinter.sol";
 import {RewardDistributor} from "../src/RewardDistributor.sol";
 import {RewardToken} from "../src/RewardToken.sol";
+import {MerkleDrop} from "../src/MerkleDrop.sol";
+import {Merkle} from "./support/Merkle.sol";
 import {Test} from "./support/Test.sol";
 
 /// @dev What each call costs as a transaction of its own (run with --isolate), written to snapshots/*.json.
@@ -61,6 +63,38 @@ contract GasTest is Test {
         vm.prank(PAYER);
         token.transfer(address(0xB0B), 500);
         vm.snapshotGasLastCall("RewardToken", "transfer: existing holder");
+    }
+
+    function test_drop() external {
+        MerkleDrop drop = new MerkleDrop();
+        vm.prank(PAYER);
+        token.approve(address(drop), type(uint256).max);
+        measureDrop(drop, 1_000, "1000 leaves");
+        measureDrop(drop, 10_000, "10000 leaves");
+    }
+
+    function measureDrop(MerkleDrop drop, uint256 count, string memory label) private {
+        bytes16 name = bytes16(uint128(count));
+        bytes32 id = drop.seasonId(PAYER, token, name);
+        bytes32[] memory leaves = new bytes32[](count);
+        address[] memory accounts = new address[](2);
+        for (uint256 i = 0; i < count; ++i) {
+            address account = address(uint160(uint256(keccak256(abi.encode(label, i)))));
+            if (i < 2) accounts[i] = account;
+            leaves[i] = drop.leafOf(token, account, 500);
+        }
+        bytes32[] memory nodes = Merkle.tree(leaves);
+        vm.prank(PAYER);
+        drop.publish(token, name, 1, nodes[0], 500 * count, 20_000 days, 20_030 days);
+        vm.snapshotGasLastCall("MerkleDrop", string.concat("publish: ", label));
+        drop.claim(id, accounts[0], 500, Merkle.proof(nodes, 0));
+        vm.snapshotGasLastCall("MerkleDrop", string.concat("claim: ", label, ", first of the season"));
+        drop.claim(id, accounts[1], 500, Merkle.proof(nodes, 1));
+        vm.snapshotGasLastCall("MerkleDrop", string.concat("claim: ", label));
+        vm.warp(20_030 days);
+        drop.close(id);
+        vm.snapshotGasLastCall("MerkleDrop", string.concat("close: ", label));
+        vm.warp(20_000 days);
     }
 
     function measure(uint256 count, string memory label) private {
