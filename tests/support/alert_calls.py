@@ -34,9 +34,12 @@ def alert_calls() -> list[AlertCall]:
 
 def remedies_elsewhere() -> list[str]:
     """Remedies that reach an alert by way of a value: those of `EnvironmentProblem`."""
-    tree = ast.parse((PACKAGE / "payouts" / "simulation.py").read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == "EnvironmentProblem"]
-    return [_text(call.args[1], tree) for call in calls]
+    remedies: list[str] = []
+    for name in ("simulation.py", "allowances.py"):
+        tree = ast.parse((PACKAGE / "payouts" / name).read_text(encoding="utf-8"))
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == "EnvironmentProblem"]
+        remedies += [_text(call.args[1], tree) for call in calls]
+    return remedies
 
 
 def _calls_in(path: Path) -> Iterator[AlertCall]:

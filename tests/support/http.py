@@ -25,7 +25,7 @@ async def listening(
     app: Any, routes: Routes, *, peer: str | None = None, **options: Any
 ) -> AsyncGenerator[tuple[str, ServerState]]:
     """The same, with what the server knows of its connections."""
-    config = uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, server_header=False, **options)
+    config = uvicorn.Config(app, ws="none", lifespan="off", access_log=False, log_config=None, server_header=False, **options)
     config.load()
     state = ServerState()
     connection = direct_protocol(routes)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-CONTRACTS: Final = ("RewardDistributor", "RewardMinter", "RewardToken")
+CONTRACTS: Final = ("MerkleDrop", "RewardDistributor", "RewardMinter", "RewardToken", "TestUSDC", "WalletSignatureCheck")
 _EIP7702_PREFIX: Final = b"\xef\x01\x00"
 
 

@@ -38,6 +38,13 @@ _seconds = Histogram(
 )
 
 
+def count_request(network: str, outcome: str, seconds: float) -> None:
+    """Count a request to a node; its time too, if it was answered."""
+    _requests.labels(network, outcome).inc()
+    if outcome == "answered":
+        _seconds.labels(network).observe(seconds)
+
+
 class _AgainError(Exception):
     """This request got no answer, but at once: the next one may."""
 
@@ -141,10 +148,9 @@ class JsonRpc:
             outcome = "timed_out"
             raise
         else:
-            _seconds.labels(self._network).observe(time.perf_counter() - began)
             return answers
         finally:
-            _requests.labels(self._network, outcome).inc()
+            count_request(self._network, outcome, time.perf_counter() - began)
 
     async def _exchange(self, calls: Sequence[Call]) -> list[Any | RpcError]:
         ids = [next(self._ids) for _ in calls]

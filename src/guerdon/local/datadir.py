@@ -14,13 +14,17 @@ import socket
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from pydantic import SecretStr
 
-from guerdon.chains.networks import LOCAL_NETWORK
+from guerdon.chains.networks import LOCAL_NETWORK, LOCAL_SOLANA
 from guerdon.local.supervisor import StartError
 from guerdon.settings import Settings
+
+_CHAINS: Final = {LOCAL_NETWORK: "rpc", LOCAL_SOLANA: "solana"}
+"""The local networks, and what their addresses are called among the endpoints."""
 
 
 class DataDir:
@@ -97,9 +101,9 @@ class DataDir:
         beside.replace(self.run / "endpoints.json")
 
     def forget(self) -> None:
-        """Nothing listens any more; where the chain did is remembered for the next start."""
-        rpc = self.told().get("rpc")
-        self.tell({} if rpc is None else {"last_rpc": rpc})
+        """Nothing listens any more; where the chains did is remembered for the next start."""
+        told = self.told()
+        self.tell({f"last_{name}": told[name] for name in _CHAINS.values() if name in told})
 
     def told(self) -> dict[str, str]:
         """Where things listen, or did when they were killed."""
@@ -117,8 +121,9 @@ class DataDir:
             found["deployment_id"] = self.deployment_id()
         if settings.database_url is None and "database" in told:
             found["database_url"] = SecretStr(told["database"])
-        if settings.rpc_url(LOCAL_NETWORK) is None and "rpc" in told:
-            found["rpc_urls"] = {**settings.rpc_urls, LOCAL_NETWORK: SecretStr(told["rpc"])}
+        missing = {network: name for network, name in _CHAINS.items() if settings.rpc_url(network) is None and name in told}
+        if missing:
+            found["rpc_urls"] = {**settings.rpc_urls, **{network: SecretStr(told[name]) for network, name in missing.items()}}
         return settings.model_copy(update=found) if found else settings
 
 

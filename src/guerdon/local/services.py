@@ -16,23 +16,13 @@ from pathlib import Path
 from guerdon.chains.anvil import LocalChain, LocalChainError
 from guerdon.kit.postgres import AlreadyRunningError, EmbeddedPostgres, PostgresError
 from guerdon.kit.postgres_host import HostError
-from guerdon.local.processes import Child, Command, PidFile, describe_exit, ended, stop_leftover
+from guerdon.local.processes import Child, Command, PidFile, describe_exit, stop_leftover
+from guerdon.local.readiness import READY_FD
 from guerdon.local.supervisor import StartError
 
-READY_FD = "GUERDON_READY_FD"
-"""Names the pipe that a child of ours writes to once it serves."""
 _LARGEST_LOG_BYTES = 20_000_000
 _TAIL_BYTES = 4096
 _TAIL_LINES = 8
-
-
-def announce_ready() -> None:
-    """Tell whoever started this process that it serves now; nothing if nobody asked."""
-    descriptor = os.environ.pop(READY_FD, "")
-    if descriptor.isdecimal():
-        with contextlib.suppress(OSError):
-            os.write(int(descriptor), b"ready\n")
-            os.close(int(descriptor))
 
 
 class Program:
@@ -155,8 +145,7 @@ class Postgres:
 
     async def wait(self) -> str:
         """See `Service`."""
-        while self._pid is not None and await self._server.is_alive():
-            await ended(self._pid)
+        await self._server.wait()
         return "ended"
 
     async def stop(self) -> None:

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from guerdon.chains.anvil import LocalChain
 from guerdon.chains.anvil_files import Funder
-from guerdon.chains.networks import LOCAL_NETWORK
+from guerdon.chains.networks import LOCAL_NETWORK, LOCAL_SOLANA
 from guerdon.chains.port import ChainUnavailableError, RpcError
 from guerdon.kit.ids import uuid7
 from guerdon.kit.postgres import EmbeddedPostgres
@@ -26,17 +26,19 @@ from guerdon.local.datadir import DataDir, free_port
 from guerdon.local.processes import Command, die_with_parent
 from guerdon.local.services import Chain, Postgres, Program
 from guerdon.local.supervisor import Service, StartError, Supervisor
-from guerdon.settings import Settings
+from guerdon.settings import Settings, rpc_variable
 
 DATABASE: Final = "postgres"
 CHAIN: Final = "chain"
+SOLANA: Final = "solana"
 WORKER: Final = "worker"
 WEB: Final = "web"
 CONTRACTS: Final = "contracts"
 """The rows, in the order in which they are shown; the last is work and no process."""
-ROWS: Final = (DATABASE, CHAIN, WORKER, WEB, CONTRACTS)
+ROWS: Final = (DATABASE, CHAIN, SOLANA, WORKER, WEB, CONTRACTS)
 
 _CHAIN_PORT: Final = 8545
+_SOLANA_PORT: Final = 8899
 _LOCALHOST: Final = "127.0.0.1"
 _BLOCKS_TO_FINALITY: Final = 2
 _HURRY_SECONDS: Final = 0.2
@@ -62,6 +64,7 @@ class Stack:
         self._announce = announce
         self._chain: LocalChain | None = None
         self.rpc_url = ""
+        self.solana_url = ""
 
     @property
     def web_url(self) -> str:
@@ -119,16 +122,30 @@ class Stack:
 
     async def start_chain(self) -> str:
         """Start the local chain, or go on with it; its address."""
-        # The port of last time, so that what people configured stays right; another one if somebody else has it now.
-        told = self.data.told()
-        last = told.get("rpc", told.get("last_rpc", "")).rpartition(":")[2]
-        port = free_port(_LOCALHOST, int(last) if last.isdecimal() else _CHAIN_PORT)
+        port = self._port_of("rpc", _CHAIN_PORT)
         chain = LocalChain(self.settings.data_dir / CHAIN, port=port, block_seconds=self.settings.block_seconds)
         await self.supervisor.start(Chain(chain))
         self.rpc_url = chain.url
         self._chain = chain
         self._set(rpc_urls={**self.settings.rpc_urls, LOCAL_NETWORK: SecretStr(chain.url)})
         return chain.url
+
+    async def start_solana(self) -> str:
+        """Start the local Solana, or go on with it; its address."""
+        port = self._port_of("solana", _SOLANA_PORT)
+        folder = self.settings.data_dir / SOLANA
+        options = ("--folder", str(folder), "--port", str(port), "--slot-ms", str(self.settings.solana_slot_ms))
+        command = Command(SOLANA, (sys.executable, "-m", "guerdon.local.solana", *options), {"PYTHONUNBUFFERED": "1"})
+        await self.supervisor.start(Program(command, logs=self.data.logs, run=self.data.run))
+        self.solana_url = f"http://{_LOCALHOST}:{port}"
+        self._set(rpc_urls={**self.settings.rpc_urls, LOCAL_SOLANA: SecretStr(self.solana_url)})
+        return self.solana_url
+
+    def _port_of(self, name: str, preferred: int) -> int:
+        """The port of last time, so that what people configured stays right; another one if somebody else has it now."""
+        told = self.data.told()
+        last = told.get(name, told.get(f"last_{name}", "")).rpartition(":")[2]
+        return free_port(_LOCALHOST, int(last) if last.isdecimal() else preferred)
 
     @property
     def funder(self) -> Funder:
@@ -188,7 +205,8 @@ class Stack:
             "DATABASE_URL": "" if database_url is None else database_url.get_secret_value(),
             "GUERDON_DATA_DIR": str(self.settings.data_dir),
             "GUERDON_DEPLOYMENT_ID": str(self.settings.deployment_id or ""),
-            "GUERDON_RPC_LOCAL": self.rpc_url,
+            rpc_variable(LOCAL_NETWORK): self.rpc_url,
+            rpc_variable(LOCAL_SOLANA): self.solana_url,
             "GUERDON_DRAIN_SECONDS": "0",
             "PYTHONUNBUFFERED": "1",
         }
@@ -203,11 +221,12 @@ class Stack:
             {
                 "web": self.web_url,
                 "rpc": self.rpc_url,
+                **({"solana": self.solana_url} if self.solana_url else {}),
                 **({} if database_url is None else {"database": database_url.get_secret_value()}),
             }
         )
 
     async def stop(self) -> None:
         """Stop everything: first what serves and works, then what they stand on."""
-        await self.supervisor.stop((WEB,), (WORKER,), (CHAIN, DATABASE))
+        await self.supervisor.stop((WEB,), (WORKER,), (CHAIN, SOLANA, DATABASE))
         self.data.forget()

@@ -23,7 +23,7 @@ from guerdon import __version__
 from guerdon.kit.logging import configure_logging
 from guerdon.local.datadir import refuse_used_port
 from guerdon.local.screen import RowState, Screen
-from guerdon.local.stack import CHAIN, CONTRACTS, DATABASE, ROWS, WEB, WORKER, Stack
+from guerdon.local.stack import CHAIN, CONTRACTS, DATABASE, ROWS, SOLANA, WEB, WORKER, Stack
 from guerdon.local.supervisor import StartError
 from guerdon.settings import Settings, default_data_dir, ensure_data_dir
 
@@ -93,7 +93,8 @@ async def everything(settings: Settings, screen: Screen) -> AsyncGenerator[Start
 async def _start(stack: Stack, screen: Screen, stop_asked: asyncio.Event) -> Started:
     database = asyncio.create_task(_row(screen, DATABASE, "starting", stack.start_database))
     chain = asyncio.create_task(_row(screen, CHAIN, "starting", stack.start_chain))
-    await _all(database, chain)
+    solana = asyncio.create_task(_row(screen, SOLANA, "starting", stack.start_solana))
+    await _all(database, chain, solana)
     stack.tell_endpoints()
 
     async def start_worker() -> str:
@@ -211,6 +212,7 @@ def show(started: Started) -> None:
         [
             ("API", stack.web_url),
             ("chain", f"{stack.rpc_url}  (chain id 31337)"),
+            ("solana", f"{stack.solana_url}  (network solana-local)"),
             ("logs", str(stack.data.logs)),
             *started.addresses,
         ],
