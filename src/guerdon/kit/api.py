@@ -50,6 +50,19 @@ class Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", from_attributes=True)
 
 
+class SnakeWire(BaseModel):
+    """Base of what goes over the wire under the names that the rewards API has: snake_case outside too."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+
+class SnakePage(SnakeWire, Generic[Item]):
+    """One page of a list. Ask again with `cursor=next_cursor`; null: there is no more."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
 class Page(Wire, Generic[Item]):
     """One page of a list. Ask again with `cursor=nextCursor`; null: there is no more."""
 

@@ -87,21 +87,33 @@ async def once(
     Two at once with one key run one after the other. An answer that is an error (raised, or status 400 and above) is not
     kept: only what took effect binds. Raises `IdempotencyConflictError` for the same key with another body.
     """
-    connection = await raw_connection(session)
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", key.lock)
-    body_hash = hashlib.sha256(body).digest()
-    # After the lock, in a statement of its own: it sees what the one before us committed (SAFETY S10).
-    known = await connection.fetchrow(_FIND, key.program_id, key.operation, key.caller, key.digest)
+    known = await known_answer(session, ring, key, body)
     if known is not None:
-        if not equal(known["body_hash"], body_hash):
-            raise IdempotencyConflictError
-        return Answer(known["status"], ring.decrypt(known["response"], key.context), repeated=True)
+        return known
     answer = await run()
     if answer.status < _FIRST_ERROR_STATUS:
         await session.flush()
         sealed = ring.encrypt(answer.body, key.context)
+        body_hash = hashlib.sha256(body).digest()
+        connection = await raw_connection(session)
         await connection.execute(_KEEP, key.program_id, key.operation, key.caller, key.digest, body_hash, answer.status, sealed)
     return answer
+
+
+async def known_answer(session: ScopedSession, ring: KeyRing, key: RequestKey, body: bytes) -> Answer | None:
+    """What a request with this key was answered before, if it was; until the transaction ends nobody else answers it.
+
+    For what has to ask a chain before it can run: no transaction is open then, and it asks here first. Raises the same.
+    """
+    connection = await raw_connection(session)
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", key.lock)
+    # After the lock, in a statement of its own: it sees what the one before us committed (SAFETY S10).
+    known = await connection.fetchrow(_FIND, key.program_id, key.operation, key.caller, key.digest)
+    if known is None:
+        return None
+    if not equal(known["body_hash"], hashlib.sha256(body).digest()):
+        raise IdempotencyConflictError
+    return Answer(known["status"], ring.decrypt(known["response"], key.context), repeated=True)
 
 
 Place = tuple[str, str, bytes]

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import IO
-from urllib.parse import quote
 
-from guerdon.kit import driver, postgres_host
+from guerdon.kit import postgres_host
+from guerdon.kit.postgres_liveness import SUPERUSER, Watch, answers, is_postmaster, postmaster_pid, socket_dsn
 from guerdon.kit.postgres_roles import APP_ROLE, DATABASE, OWNER_ROLE, ensure_database, ensure_roles
 
-SUPERUSER = "postgres"
 Progress = Callable[[str], None]
 
 _POLL_SECONDS = 0.03
@@ -32,6 +31,7 @@ _PROGRESS_EVERY_SECONDS = 5
 _LEFTOVER_PATIENCE_SECONDS = 60
 """How long a dead server's processes may keep its memory and lock file before starting is given up."""
 _FAST_STOP_SECONDS = 60
+_WAIT_SECONDS = 0.2
 _LARGEST_LOG_BYTES = 20_000_000
 _GIB = 1 << 30
 
@@ -61,11 +61,14 @@ class EmbeddedPostgres:
         *,
         settings: Mapping[str, str] | None = None,
         prepare_child: Callable[[], None] | None = None,
+        lost_seconds: float = 10,
     ) -> None:
         """`directory` is made if need be; the cluster in it goes on where it was left, however that was.
 
         `settings` are PostgreSQL's, on top of ours. `prepare_child` runs in the new process before it becomes the server.
+        A server that has lost its recovery (`postgres_liveness.py`) is ended after `lost_seconds`.
         """
+        self._lost_seconds = lost_seconds
         self._prepare_child = prepare_child
         self._directory = directory.absolute()
         self._settings = dict(settings or {})
@@ -108,13 +111,13 @@ class EmbeddedPostgres:
         gives_up_at = monotonic() + _LEFTOVER_PATIENCE_SECONDS
         while True:
             ours = self._running.process if self._running is not None else None
-            if await _wait_for_predecessor(place, socket, tell):
+            if await _wait_for_predecessor(place, socket, tell, self._lost_seconds):
                 return ours
             if ours is not None:
                 await asyncio.to_thread(ours.wait)  # it was killed, and is a zombie until somebody asks
             # Not in a thread: what ties a child to its parent's life ties it to the thread that made it.
             process = _spawn(place, {**_server_settings(socket), **self._settings}, self._prepare_child)
-            if await _wait_until_ready(place, socket, process, tell):
+            if await _wait_until_ready(place, socket, process, tell, self._lost_seconds):
                 return process
             said = _tail(place.log)
             # The children of a killed postmaster take a moment to notice; until then its memory and lock file are in use.
@@ -131,7 +134,7 @@ class EmbeddedPostgres:
         return self._running
 
     def _dsn(self, role: str, database: str) -> str:
-        return _socket_dsn(self._require().socket, role, database)
+        return socket_dsn(self._require().socket, role, database)
 
     def app_dsn(self, database: str = DATABASE) -> str:
         """The URL of the application's role, which owns nothing and bypasses nothing."""
@@ -148,7 +151,7 @@ class EmbeddedPostgres:
     @property
     def pid(self) -> int | None:
         """The postmaster's process id, from its own file."""
-        return _postmaster_pid(self._require().place.data)
+        return postmaster_pid(self._require().place.data)
 
     @property
     def log_path(self) -> Path:
@@ -160,7 +163,16 @@ class EmbeddedPostgres:
         running = self._require()
         if running.process is not None and running.process.poll() is not None:
             return False
-        return await _answers(running.socket)
+        return await answers(running.socket)
+
+    async def wait(self) -> None:
+        """Until the server has ended, if only because it had lost its recovery."""
+        running = self._require()
+        watch = Watch(running.place.data, running.socket, self._lost_seconds)
+        pid = running.process.pid if running.process is not None else self.pid
+        while pid is not None and _alive(running, pid):
+            await watch.look(pid)
+            await asyncio.sleep(_WAIT_SECONDS)
 
     async def stop(self) -> None:
         """Disconnect everyone and shut down; what was committed is safe even if this never runs."""
@@ -259,8 +271,8 @@ def _server_settings(socket: Path) -> dict[str, str]:
         "wal_buffers": "16MB",
         "max_wal_size": "4GB",
         "min_wal_size": "256MB",
-        # pglz and not lz4, which is not compiled in: naming it stops the server from starting.
-        "wal_compression": "pglz",
+        # Only pglz is compiled in, and it takes more processor time than all else that an event costs.
+        "wal_compression": "off",
         "checkpoint_timeout": "15min",
         "fsync": "on",
         "synchronous_commit": "on",
@@ -299,34 +311,38 @@ def _spawn(
         )
 
 
-async def _wait_for_predecessor(place: postgres_host.Place, socket: Path, tell: Progress) -> bool:
+async def _wait_for_predecessor(place: postgres_host.Place, socket: Path, tell: Progress, lost_seconds: float) -> bool:
     """True once a server that was left behind takes connections, False once there is none."""
-    told = False
+    told, watch = False, Watch(place.data, socket, lost_seconds)
     while True:
-        pid = _postmaster_pid(place.data)
+        pid = postmaster_pid(place.data)
         if pid is None:
             return False
-        if not _is_postmaster(pid, place.data):
+        if not is_postmaster(pid, place.data):
             # A dead server's number, which PostgreSQL would respect for as long as any process (a zombie that nobody
             # reaps, say) bears it. We hold the directory's lock, and the shared memory is checked without these files too.
             (place.data / "postmaster.pid").unlink(missing_ok=True)
             (socket / f"{postgres_host.SOCKET_NAME}.lock").unlink(missing_ok=True)
             return False
-        if await _answers(socket):
+        if await answers(socket):
             tell("going on with the PostgreSQL that was left running")
             return True
         if not told:
             tell("waiting for the PostgreSQL that was left running")
             told = True
+        await watch.look(pid)
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _wait_until_ready(place: postgres_host.Place, socket: Path, process: subprocess.Popen[bytes], tell: Progress) -> bool:
+async def _wait_until_ready(
+    place: postgres_host.Place, socket: Path, process: subprocess.Popen[bytes], tell: Progress, lost_seconds: float
+) -> bool:
     """True once it takes connections, False if it ends before."""
-    tells_at = monotonic() + _PROGRESS_EVERY_SECONDS
+    tells_at, watch = monotonic() + _PROGRESS_EVERY_SECONDS, Watch(place.data, socket, lost_seconds)
     while process.poll() is None:
-        if _postmaster_pid(place.data) == process.pid and await _answers(socket):
+        if postmaster_pid(place.data) == process.pid and await answers(socket):
             return True
+        await watch.look(process.pid)
         if monotonic() > tells_at:
             tells_at += _PROGRESS_EVERY_SECONDS
             last_line = _tail(place.log, lines=1)
@@ -335,43 +351,9 @@ async def _wait_until_ready(place: postgres_host.Place, socket: Path, process: s
     return False
 
 
-async def _answers(socket: Path) -> bool:
-    try:
-        connection = await driver.connect(_socket_dsn(socket, SUPERUSER, "postgres"), timeout=5)
-    except Exception as error:
-        if driver.is_connection_failure(error):
-            return False
-        raise
-    await connection.close()
-    return True
-
-
-def _socket_dsn(socket: Path, role: str, database: str) -> str:
-    return f"postgresql://{role}@/{database}?host={quote(str(socket))}"
-
-
-def _postmaster_pid(data: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return int((data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
-    return None
-
-
-def _is_postmaster(pid: int, data: Path) -> bool:
-    """Is `pid` a live PostgreSQL on `data`, and not a process that was given a dead one's number?"""
-    process = Path("/proc") / str(pid)
-    if Path("/proc/self").exists():
-        try:
-            # The zombie of a killed server has an empty command line.
-            return os.fsencode(data) in (process / "cmdline").read_bytes()
-        except OSError:
-            return False
-    shown = subprocess.run(["ps", "-p", str(pid), "-o", "command="], check=False, capture_output=True)  # noqa: S607
-    return os.fsencode(data) in shown.stdout
-
-
 async def _stop(running: _Running) -> None:
     data = running.place.data
-    pid = running.process.pid if running.process is not None else _postmaster_pid(data)
+    pid = running.process.pid if running.process is not None else postmaster_pid(data)
     if pid is None:
         return
     for polite, patience in ((signal.SIGINT, _FAST_STOP_SECONDS), (signal.SIGQUIT, _FAST_STOP_SECONDS)):
@@ -389,7 +371,7 @@ async def _stop(running: _Running) -> None:
 def _alive(running: _Running, pid: int) -> bool:
     if running.process is not None:
         return running.process.poll() is None
-    return _is_postmaster(pid, running.place.data)
+    return is_postmaster(pid, running.place.data)
 
 
 def _tail(log: Path, lines: int = 12) -> str:

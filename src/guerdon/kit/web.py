@@ -86,7 +86,7 @@ class RequestLog:
             # Starlette raises an unexpected error again after it was answered; an answer broken off ends the connection.
             if not status:
                 log.exception("request_failed", error=type(error).__name__)
-                await _answer(errors.InternalError(), request_id)(scope, receive, send_with_id)
+                await answer(errors.InternalError(), request_id)(scope, receive, send_with_id)
             elif not complete:
                 raise
         finally:
@@ -107,7 +107,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        refusal = _answer(errors.PayloadTooLargeError(f"A body here has at most {self._limit} bytes."), request_id(request))
+        refusal = answer(errors.PayloadTooLargeError(f"A body here has at most {self._limit} bytes."), request_id(request))
         length = request.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self._limit:
             await refusal(scope, receive, send)
@@ -177,10 +177,11 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
         log.error("request_failed", error=type(error).__name__, exc_info=error)
         known = errors.InternalError()
     headers = error.headers if isinstance(error, HTTPException) else None
-    return _answer(known, request_id(request), headers)
+    return answer(known, request_id(request), headers)
 
 
-def _answer(error: GuerdonError, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def answer(error: GuerdonError, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer that an error makes."""
     extra = {name: value for name, value in (headers or {}).items() if name.lower() in {"allow", "www-authenticate"}}
     if error.status == 401:  # noqa: PLR2004 - HTTP
         extra.setdefault("WWW-Authenticate", "Bearer")
