@@ -83,6 +83,26 @@ def from_platform(platform: str, platform_user_id: str) -> Identity:
     return Identity(f"{namespace}:{folded}")
 
 
+def from_wallet(namespace: str, address: str, chain_id: int | None = None) -> Identity:
+    """The identity of a wallet that proved itself; `address` in the form in which it is stored.
+
+    A contract wallet's names its chain (SAFETY S7): at the same address elsewhere there may be somebody else's. No report can
+    name such an identity.
+    """
+    if chain_id is None:
+        return from_platform(namespace, address)
+    return Identity(f"{namespace}:{chain_id}:{address}")
+
+
+def wallet_of_identity(identity: str) -> tuple[str, str, int | None] | None:
+    """Namespace, address and chain of an identity that is a wallet; None if it is another."""
+    namespace, _, rest = identity.partition(":")
+    if namespace not in {"eip155", "solana"}:
+        return None
+    chain, _, address = rest.rpartition(":")
+    return namespace, address, int(chain) if chain else None
+
+
 def _from_email(text: str, synthetic_domains: frozenset[str]) -> Identity:
     folded = _folded(text) if len(text) <= MAX_EMAIL_CHARACTERS else None
     if folded is None or len(folded) > MAX_EMAIL_CHARACTERS:
