@@ -9,16 +9,20 @@ import signal
 from uuid import UUID
 
 from guerdon.chains.evm import EvmClient
+from guerdon.chains.jsonrpc import JsonRpc
+from guerdon.chains.networks import EIP155
 from guerdon.kit.database import Database
 from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.txmanager.engine import KeyEngine
+from guerdon.txmanager.solana.engine import SolanaEngine
 from guerdon.txmanager.terms import EngineTerms
 
 
 async def main() -> None:
     told = json.loads(os.environ["ENGINE"])
-    database, rpc = Database(told["database"]), EvmClient(told["rpc"])
-    engine = KeyEngine(
+    is_evm = told["namespace"] == EIP155
+    database, rpc = Database(told["database"]), (EvmClient if is_evm else JsonRpc)(told["rpc"])
+    engine = (KeyEngine if is_evm else SolanaEngine)(
         database=database,
         rpc=rpc,
         secrets=KeyRing(MasterKey.from_text(told["master"])),

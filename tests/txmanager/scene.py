@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,14 +14,15 @@ from guerdon.kit import driver
 from guerdon.kit.database import Database
 from guerdon.kit.ids import uuid7
 from guerdon.kit.secrets import KeyRing, MasterKey
-from guerdon.txmanager import repository, repository_keys, service, service_keys
+from guerdon.txmanager import repository_keys, service, service_keys
 from guerdon.txmanager.chain import Chain
 from guerdon.txmanager.engine import KeyEngine
-from guerdon.txmanager.models import Attempt, Intent, IntentState, Key, KeyPurpose
+from guerdon.txmanager.models import Attempt, Key, KeyPurpose
 from guerdon.txmanager.signer import Signer
 from guerdon.txmanager.terms import EngineTerms
 from tests.fakes.rpc_proxy import RpcProxy
 from tests.support.postgres import Urls
+from tests.txmanager.engine_scene import EngineScene
 from tests.txmanager.node import CHAIN_ID, Node
 
 NETWORK = "local"
@@ -44,8 +41,12 @@ QUICK = EngineTerms(
 
 
 @dataclass
-class Scene:
+class Scene(EngineScene):
     """Everything a test needs, wired to real parts."""
+
+    network = NETWORK
+    namespace = "eip155"
+    quick = QUICK
 
     database: Database
     urls: Urls
@@ -92,29 +93,6 @@ class Scene:
             stop.set()
             await asyncio.wait_for(task, 10)
 
-    @asynccontextmanager
-    async def process(self, terms: EngineTerms = QUICK) -> AsyncIterator[EngineProcess]:
-        """An engine in a process of its own; killed at the end if it still runs."""
-        environment = {
-            **os.environ,
-            "ENGINE": json.dumps(
-                {
-                    "database": self.urls.app,
-                    "rpc": self.proxy.url,
-                    "network": NETWORK,
-                    "deployment": str(self.deployment_id),
-                    "master": self.master.to_text(),
-                    "terms": {name: getattr(terms, name) for name in EngineTerms.__dataclass_fields__},
-                }
-            ),
-        }
-        child = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.txmanager.engine_process", env=environment)
-        process = EngineProcess(child)
-        try:
-            yield process
-        finally:
-            await process.kill()
-
     async def transfer(
         self, value: int, *, to: str = SOMEBODY, ref: UUID | None = None, gas_limit: int | None = None, data: bytes = b""
     ) -> UUID:
@@ -125,14 +103,6 @@ class Scene:
                 gas_limit=gas_limit, work_kind="test.work",
             )  # fmt: skip
 
-    async def intent(self, intent_id: UUID) -> Intent:
-        async with self.database.platform() as session:
-            return await service.intent(session, intent_id)
-
-    async def attempts(self, intent_id: UUID) -> list[Attempt]:
-        async with self.database.platform() as session:
-            return await repository.attempts(session, intent_id)
-
     async def until_attempts(self, intent_id: UUID, count: int) -> list[Attempt]:
         """Wait until an intent has been signed so many times."""
 
@@ -141,27 +111,6 @@ class Scene:
 
         await until(enough, f"signed {count} times")
         return await self.attempts(intent_id)
-
-    async def key(self) -> Key:
-        async with self.database.platform() as session:
-            return await service_keys.key(session, self.key_id)
-
-    async def until(self, intent_id: UUID, *states: IntentState, seconds: float = 10) -> Intent:
-        """Wait for an intent to be in one of these states."""
-        return await self.eventually(lambda one: one.state in states, intent_id, seconds, what=" or ".join(states))
-
-    async def eventually(
-        self, holds: Callable[[Intent], bool], intent_id: UUID, seconds: float = 10, *, what: str = "what was expected"
-    ) -> Intent:
-        deadline = time.monotonic() + seconds
-        while True:
-            intent = await self.intent(intent_id)
-            if holds(intent):
-                return intent
-            if time.monotonic() > deadline:
-                message = f"not {what}, but {intent.state}: {intent.error or intent.held_back}, {[a.outcome for a in await self.attempts(intent_id)]}"
-                raise AssertionError(message)
-            await asyncio.sleep(0.02)
 
     async def until_paused(self, seconds: float = 10) -> Key:
         deadline = time.monotonic() + seconds
@@ -194,32 +143,6 @@ class Scene:
     async def is_on_chain_once(self, *values: int) -> bool:
         """Is each of these values there exactly once, and nothing else?"""
         return sorted(await self.values_on_chain()) == sorted(values)
-
-
-@dataclass
-class EngineProcess:
-    """An engine as a real process."""
-
-    child: asyncio.subprocess.Process
-
-    async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        if self.child.returncode is None:
-            self.child.send_signal(signal.SIGKILL)
-        await self.child.wait()
-
-    async def terminate(self) -> int:
-        """SIGTERM, and wait until it has drained; its exit code."""
-        self.child.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.child.wait(), 15)
-
-    def freeze(self) -> None:
-        """SIGSTOP."""
-        self.child.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        self.child.send_signal(signal.SIGCONT)
 
 
 @asynccontextmanager

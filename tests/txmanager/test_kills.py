@@ -22,7 +22,9 @@ async def leased(scene: Scene) -> KeyContext:
         (lease,) = await leases.acquire(session, NETWORK, "test", 30)
         network = await repository_keys.network(session, NETWORK)
     assert network is not None
-    return KeyContext(scene.database, scene.chain(), scene.signer, network, QUICK, lease)
+    return KeyContext(
+        database=scene.database, chain=scene.chain(), signer=scene.signer, network=network, terms=QUICK, lease=lease
+    )
 
 
 async def test_s23_a_bound_transaction_that_is_killed_is_never_signed_as_it_was(scene: Scene) -> None:

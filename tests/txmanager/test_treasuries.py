@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 
 def a_treasury(*, held: int = 1_000, limit: int | None = 100) -> Treasury:
     return Treasury(
-        id=uuid7(), network="local", asset_id=uuid7(), key_id=uuid7(), address="0x", low_balance=0, balance_final=held,
+        id=uuid7(), network="local", asset_id=uuid7(), key_id=uuid7(), token_address="0x1", token_decimals=0, address="0x", low_balance=0, balance_final=held,
         balance_block=1, reserved=0, period_limit=limit, period_seconds=None if limit is None else 3600, period_started_at=None,
         period_reserved=0, created_at=NOON,
     )  # fmt: skip

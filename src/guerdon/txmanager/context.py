@@ -18,12 +18,11 @@ from guerdon.txmanager.signer import Signer
 from guerdon.txmanager.terms import EngineTerms
 
 
-@dataclass(frozen=True, slots=True)
-class KeyContext:
-    """One key, under one lease."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedKey:
+    """One key, under one lease, on whatever kind of chain."""
 
     database: Database
-    chain: Chain
     signer: Signer
     network: Network
     """As it was a moment ago: an operator may change fee cap and block time."""
@@ -50,6 +49,13 @@ class KeyContext:
         """A transaction that holds the lease from its first statement to its commit (SAFETY S19)."""
         async with self.database.platform() as session:
             yield session, await leases.hold(session, self.lease)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyContext(LeasedKey):
+    """A key of an EVM network."""
+
+    chain: Chain
 
 
 async def wake_owners(session: PlatformSession, intents: Iterable[Intent]) -> None:

@@ -79,6 +79,7 @@ class Deployment:
     async def key(self, purpose: KeyPurpose, private_key: str | None = None) -> Key:
         """The network's first key of a purpose; made, or imported if `private_key` is given, where there is none."""
         async with self._deps.database.platform() as session:
+            await service_keys.evm_network(session, self._network)
             known = await self._keys(session, purpose)
         if known:
             return known[0]

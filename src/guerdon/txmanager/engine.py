@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -17,8 +19,9 @@ from guerdon.kit.secrets import KeyRing
 from guerdon.txmanager import alerts, leases, recovery
 from guerdon.txmanager.chain import Chain, Rpc
 from guerdon.txmanager.context import KeyContext
-from guerdon.txmanager.key_loop import FATAL, KeyLoop
+from guerdon.txmanager.key_loop import KeyLoop
 from guerdon.txmanager.leases import Lease
+from guerdon.txmanager.loop import FATAL, Loop
 from guerdon.txmanager.models import Network
 from guerdon.txmanager.repository_keys import CHANNEL
 from guerdon.txmanager.signer import Signer
@@ -31,14 +34,13 @@ _LISTENER_RETRY_SECONDS = 1.0
 _log = structlog.stdlib.get_logger("guerdon.txmanager")
 
 
-class KeyEngine:
-    """Gets the transactions of one network's keys signed, sent, replaced and final."""
+class Engine(ABC):
+    """Gets the transactions of one network's keys signed, sent and final: the part that is the same on every kind of chain."""
 
     def __init__(
         self,
         *,
         database: Database,
-        rpc: Rpc,
         secrets: KeyRing,
         network: str,
         deployment_id: UUID,
@@ -46,15 +48,22 @@ class KeyEngine:
     ) -> None:
         """`deployment_id` is the settings' and must be the database's (SAFETY S21)."""
         self._database = database
-        self._chain = Chain(rpc)
         self._signer = Signer(secrets)
         self._network = network
         self._deployment_id = deployment_id
         self._terms = terms or EngineTerms()
         self._owner = leases.new_owner()
-        self._loops: dict[UUID, tuple[KeyLoop, asyncio.Task[None]]] = {}
+        self._loops: dict[UUID, tuple[Loop[Any], asyncio.Task[None]]] = {}
         self._tend = asyncio.Event()
         self._renew_at = 0.0
+
+    @abstractmethod
+    async def accept(self) -> Network:
+        """The network's row, once chain and deployment are proven to be the right ones."""
+
+    @abstractmethod
+    def loop_for(self, lease: Lease, network: Network) -> Loop[Any]:
+        """What works for a key."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give the keys back.
@@ -93,7 +102,7 @@ class KeyEngine:
         if not taken:
             return
         try:
-            network = await self._accept()
+            network = await self.accept()
         except BaseException:
             for lease in taken:
                 await self._release(lease)
@@ -111,12 +120,8 @@ class KeyEngine:
         for key_id in held.keys() - kept:
             held[key_id].stop()
 
-    async def _accept(self) -> Network:
-        return await recovery.accepted_network(self._database, self._chain, self._network, self._deployment_id)
-
     def _start(self, lease: Lease, network: Network) -> None:
-        work = KeyContext(self._database, self._chain, self._signer, network, self._terms, lease)
-        loop = KeyLoop(work, self._accept)
+        loop = self.loop_for(lease, network)
         task = asyncio.create_task(loop.run(), name=f"key {lease.address} on {lease.network}")
         task.add_done_callback(lambda _: self._tend.set())
         self._loops[lease.key_id] = (loop, task)
@@ -185,3 +190,32 @@ class KeyEngine:
                 await self._tend.wait()
         except TimeoutError:
             return
+
+
+class KeyEngine(Engine):
+    """The engine of an EVM network."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        rpc: Rpc,
+        secrets: KeyRing,
+        network: str,
+        deployment_id: UUID,
+        terms: EngineTerms | None = None,
+    ) -> None:
+        """As with every engine, and the way to its chain."""
+        super().__init__(database=database, secrets=secrets, network=network, deployment_id=deployment_id, terms=terms)
+        self._chain = Chain(rpc)
+
+    async def accept(self) -> Network:
+        """Compare chain id, genesis and deployment with the database's."""
+        return await recovery.accepted_network(self._database, self._chain, self._network, self._deployment_id)
+
+    def loop_for(self, lease: Lease, network: Network) -> KeyLoop:
+        """What works for a key."""
+        work = KeyContext(
+            database=self._database, chain=self._chain, signer=self._signer, network=network, terms=self._terms, lease=lease
+        )
+        return KeyLoop(work, self.accept)

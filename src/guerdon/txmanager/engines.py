@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from guerdon.chains.networks import SOLANA
 from guerdon.kit.clock import rest
 from guerdon.kit.database import Database
 from guerdon.kit.errors import DatabaseUnavailableError
@@ -18,6 +19,7 @@ from guerdon.kit.secrets import KeyRing
 from guerdon.txmanager import repository_keys
 from guerdon.txmanager.connections import ChainClients
 from guerdon.txmanager.engine import KeyEngine
+from guerdon.txmanager.solana.engine import SolanaEngine
 from guerdon.txmanager.terms import EngineTerms
 
 _LOOK_SECONDS: Final = 2.0
@@ -45,22 +47,24 @@ class Engines:
         """Run until `stop` is set and every engine has given its keys back."""
         while not stop.is_set():
             try:
-                names = await self._networks()
+                names = await self.networks()
             except DatabaseUnavailableError:
-                names = []
-            for name in names:
+                names = {}
+            for name, namespace in names.items():
                 if name not in self._running and self._chains.is_configured(name):
-                    self._running[name] = asyncio.create_task(self._keep(name, stop), name=f"engine {name}")
+                    self._running[name] = asyncio.create_task(self._keep(name, namespace, stop), name=f"engine {name}")
             await rest(_LOOK_SECONDS, stop)
         await asyncio.gather(*self._running.values())
 
-    async def _networks(self) -> list[str]:
+    async def networks(self) -> dict[str, str]:
+        """The namespaces of the networks that it is for, by their names."""
         async with self._database.platform() as session:
-            return [network.name for network in await repository_keys.networks(session)]
+            return {one.name: one.namespace for one in await repository_keys.networks(session)}
 
-    async def _keep(self, network: str, stop: asyncio.Event) -> None:
+    async def _keep(self, network: str, namespace: str, stop: asyncio.Event) -> None:
+        kind = SolanaEngine if namespace == SOLANA else KeyEngine
         while not stop.is_set():
-            engine = KeyEngine(
+            engine = kind(
                 database=self._database,
                 rpc=self._chains.unproven(network),
                 secrets=self._secrets,

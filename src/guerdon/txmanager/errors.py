@@ -9,12 +9,18 @@ class NetworkNotFoundError(GuerdonError, status=404, code="NETWORK_NOT_FOUND", t
     """No network of this name is set up; `guerdon network list` shows those that are."""
 
 
+class WrongNamespaceError(GuerdonError, status=409, code="WRONG_NAMESPACE", title="Another kind of chain"):
+    """This is not possible on this kind of chain: what is meant for EVM networks is no use on Solana, and the other way round."""
+
+
 class KeyNotFoundError(GuerdonError, status=404, code="KEY_NOT_FOUND", title="Key not found"):
     """No signing key has this id."""
 
 
 class InvalidKeyError(GuerdonError, status=400, code="INVALID_PRIVATE_KEY", title="Invalid private key"):
-    """A private key is 32 bytes in hexadecimal, not zero and below the order of secp256k1."""
+    """A private key is 32 bytes in hexadecimal, not zero and below the order of secp256k1; on Solana base58 or a list of numbers,
+    as wallets write it, or hexadecimal.
+    """
 
 
 class KeyExistsError(GuerdonError, status=409, code="KEY_EXISTS", title="Key exists"):

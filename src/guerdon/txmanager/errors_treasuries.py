@@ -6,15 +6,17 @@ from guerdon.kit.errors import GuerdonError
 
 
 class TreasuryNotFoundError(GuerdonError, status=404, code="TREASURY_NOT_FOUND", title="Treasury not found"):
-    """No treasury has this asset symbol, id or address; `guerdon treasury list` shows those that there are."""
+    """No treasury has this asset symbol (or SYMBOL@NETWORK), id or address; see `guerdon treasury list`."""
 
 
 class TreasuryExistsError(GuerdonError, status=409, code="TREASURY_EXISTS", title="Treasury exists"):
-    """This asset has a treasury; `guerdon treasury list` shows it."""
+    """This asset has a treasury on this network, or the key is another treasury's of this token; see `guerdon treasury list`."""
 
 
 class AssetWithoutTokenError(GuerdonError, status=409, code="ASSET_WITHOUT_TOKEN", title="Asset without token"):
-    """This asset has no token on a network; `guerdon contracts deploy` deploys one, `guerdon asset create --token` names one."""
+    """This asset has no token there: `guerdon contracts deploy` deploys one, `guerdon asset create --token` names one, and
+    `guerdon payout-option set` for points that are claimed. Where it has several, the network has to be named.
+    """
 
 
 class AssetExistsError(GuerdonError, status=409, code="ASSET_EXISTS", title="Asset exists"):

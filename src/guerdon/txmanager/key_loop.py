@@ -13,50 +13,36 @@ Each step reads what there is to do from the database, so that any of them may b
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from uuid import UUID
 
-import structlog
-
-from guerdon.chains.port import ChainUnavailableError, Head, WrongChainError
-from guerdon.kit.clock import rest
-from guerdon.txmanager import alerts, metrics, repository, repository_keys
+from guerdon.chains.port import Head
+from guerdon.txmanager import repository, repository_keys
 from guerdon.txmanager.binding import Binding, bind_queued
 from guerdon.txmanager.context import KeyContext
-from guerdon.txmanager.errors import (
-    AttemptRaceError,
-    DeploymentMismatchError,
-    LeaseLostError,
-    NetworkNotFoundError,
-)
 from guerdon.txmanager.foreign import explain_counter, settle_used
 from guerdon.txmanager.funds import resume_when_funded
+from guerdon.txmanager.loop import Loop
 from guerdon.txmanager.models import IntentState
 from guerdon.txmanager.recovery import check_key, send_lost
 from guerdon.txmanager.sending import send_again, send_signed
 from guerdon.txmanager.signing import replace_overdue, sign_bound
 from guerdon.txmanager.watching import Look, give_up_waiting, look
 
-FATAL = (WrongChainError, DeploymentMismatchError, NetworkNotFoundError)
-"""Nothing may be sent until an operator has acted: these end the engine."""
 _LOOKS_A_HEAD = 4
 """Signed to final takes three looks at one head at most: included, final, nothing new."""
 _STALE_HEAD_BLOCKS = 5
-_log = structlog.stdlib.get_logger("guerdon.txmanager")
 
 
-class KeyLoop:
-    """Works for one key under one lease."""
+class KeyLoop(Loop[KeyContext]):
+    """Works for one key of an EVM network under one lease."""
 
     def __init__(self, work: KeyContext, accept: Callable[[], Awaitable[object]]) -> None:
         """`accept` proves that chain and database are the right ones; it is asked again after every outage."""
-        self.work = work
+        super().__init__(work)
         self._accept = accept
-        self._wake = asyncio.Event()
-        self._stopping = False
         self._checked = False
         self._lost_due_at = 0.0
         self._in_flight = False
@@ -68,39 +54,17 @@ class KeyLoop:
         self._explained: set[tuple[UUID, int]] = set()
         self._refused: dict[UUID, tuple[float, float]] = {}
         """Intents whose bytes a node did not take: when to try again, and the delay after that."""
-        self._trouble = _Trouble(work)
 
-    def wake(self) -> None:
-        """There may be something to do now."""
+    def hurry(self) -> None:
+        """Look for queued intents in the next turn."""
         self._submit_due_at = 0.0
-        self._wake.set()
 
-    def stop(self) -> None:
-        """End after the present step."""
-        self._stopping = True
-        self._wake.set()
+    def start_over(self) -> None:
+        """Check the chain first."""
+        self._checked = False
 
-    async def run(self) -> None:
-        """Work until stopped, or until another worker has the key."""
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                await self._turn()
-                await self._trouble.over()
-                delay = self._pause_seconds()
-            except LeaseLostError:
-                _log.warning("txmanager.lease_lost", address=self.work.address, epoch=self.work.lease.epoch)
-                return
-            except AttemptRaceError:
-                delay = 0.0
-            except FATAL:
-                raise
-            except Exception as error:  # noqa: BLE001 - an error is no proof of anything: try again, and tell an operator
-                self._checked = False
-                delay = await self._trouble.note(error)
-            await self._rest(delay)
-
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
+        """Do what there is to do now."""
         if not self._checked:
             await self._check()
         if not self._in_flight and time.monotonic() >= self._lost_due_at:
@@ -195,63 +159,8 @@ class KeyLoop:
             # Perhaps they wait for others, which were final and are lost.
             await self._send_lost()
 
-    def _pause_seconds(self) -> float:
+    def pause_seconds(self) -> float:
+        """Short while something is in flight."""
         if self._in_flight:
             return self.work.terms.poll_seconds(self.work.network.block_time_ms)
         return self.work.terms.idle_poll_seconds
-
-    async def _rest(self, seconds: float) -> None:
-        if self._stopping or seconds <= 0:
-            return
-        await rest(seconds, self._wake)
-
-
-class _Trouble:
-    """How long a key's work has failed, how long to wait before the next try, and when to tell an operator."""
-
-    def __init__(self, work: KeyContext) -> None:
-        self._work = work
-        self._since: float | None = None
-        self._delay = 0.0
-        self._told = True
-        """Is an alert open? Until the first good turn, perhaps that of a worker which had the key before."""
-
-    async def note(self, error: Exception) -> float:
-        """The seconds to wait after one more failure."""
-        now = time.monotonic()
-        self._since = now if self._since is None else self._since
-        self._delay = min(self._work.terms.max_backoff_seconds, max(0.2, 2 * self._delay))
-        silent = isinstance(error, ChainUnavailableError)
-        metrics.count_failure(self._work.network.name, "chain" if silent else "other")
-        _log.warning(
-            "txmanager.step_failed", address=self._work.address, network=self._work.network.name,
-            error=f"{type(error).__name__}: {error}", retry_in_seconds=self._delay, exc_info=not silent,
-        )  # fmt: skip
-        if now - self._since >= self._work.terms.alert_after_seconds:
-            await self._tell(error, now - self._since, silent=silent)
-        return self._delay
-
-    async def over(self) -> None:
-        """A turn went well."""
-        if self._told:
-            async with self._work.database.platform() as session:
-                await alerts.network_answers(session, self._work.network.name)
-                key = await repository_keys.key(session, self._work.key_id)
-                if key is not None:
-                    await alerts.key_works(session, key)
-        self._since, self._delay, self._told = None, 0.0, False
-
-    async def _tell(self, error: Exception, seconds: float, *, silent: bool) -> None:
-        described = f"{type(error).__name__}: {error}"[:500]
-        try:
-            async with self._work.database.platform() as session:
-                if silent:
-                    await alerts.network_silent(session, self._work.network.name, seconds, described)
-                else:
-                    key = await repository_keys.key(session, self._work.key_id)
-                    if key is not None:
-                        await alerts.key_failing(session, key, seconds, described)
-        except Exception as failure:  # noqa: BLE001 - where the database is what fails, the log has to do
-            _log.warning("txmanager.alert_not_written", error=str(failure))
-            return
-        self._told = True

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from prometheus_client import Counter
 
+from guerdon.chains.networks import EIP155
 from guerdon.kit.database import Database
 from guerdon.kit.metrics import Gauges, Sample, asked
 from guerdon.ledger.models import Asset
@@ -17,7 +18,9 @@ from guerdon.txmanager import repository, repository_keys, repository_treasuries
 from guerdon.txmanager.models import Intent, IntentState, Key, Network, Treasury
 
 _finished = Counter("guerdon_transactions_finished", "Chain transactions whose outcome is final", ["network", "kind", "state"])
-_fees = Counter("guerdon_transaction_fees_gwei", "Fees of final transactions, in whole gwei", ["network", "kind"])
+_fees = Counter(
+    "guerdon_transaction_fees_gwei", "Fees of final transactions, in whole gwei; on Solana lamports", ["network", "kind"]
+)
 _gas = Counter("guerdon_transaction_gas_used", "Gas of final transactions", ["network", "kind"])
 _reorganised = Counter("guerdon_transactions_reorganised", "Transactions that lost their block", ["network"])
 _signed = Counter(
@@ -34,7 +37,7 @@ _SEEN_AGE = asked("guerdon_chain_seen_seconds", "How long ago a worker last saw 
 _FEE_CAP = asked("guerdon_chain_fee_cap_gwei", "What a unit of gas may cost at most, where a cap is set", _NETWORK)
 
 _KEY = ("network", "purpose", "address")
-_NATIVE = asked("guerdon_key_native_gwei", "Native balance of a key when last seen, in whole gwei", _KEY)
+_NATIVE = asked("guerdon_key_native_gwei", "Native balance of a key when last seen, in whole gwei; on Solana lamports", _KEY)
 _PAUSED = asked("guerdon_key_paused", "1 while a key is paused", _KEY)
 _IN_FLIGHT = asked("guerdon_key_in_flight", "Transactions of a key that have a nonce and are in no block", _KEY)
 _EPOCH = asked("guerdon_key_lease_epoch", "How often the key's lease was taken: it rises when another worker takes over", _KEY)
@@ -53,7 +56,9 @@ _GWEI = 10**9
 def count_finished(intent: Intent, state: IntentState) -> None:
     """A transaction became final."""
     _finished.labels(intent.network, intent.kind, state.value).inc()
-    _fees.labels(intent.network, intent.kind).inc((intent.fee_paid_wei or 0) // _GWEI)
+    # A Solana's intents have no nonce, and lamports are as small a part of their coin as gwei.
+    fee = int(intent.fee_paid_wei or 0)
+    _fees.labels(intent.network, intent.kind).inc(fee if intent.nonce is None else fee // _GWEI)
     _gas.labels(intent.network, intent.kind).inc(intent.gas_used or 0)
 
 
@@ -84,7 +89,9 @@ def gauges(database: Database) -> Callable[[Gauges], Awaitable[None]]:
             treasuries = await repository_treasuries.treasuries(session)
             promised = await repository_treasuries.promised_by_asset(session)
         _set_networks(into, networks, now)
-        into.set(_NATIVE, [(_key(one), one.native_balance_wei // _GWEI) for one in keys if one.native_balance_wei is not None])
+        evm = {one.name for one in networks if one.namespace == EIP155}
+        native = [(one, int(one.native_balance_wei)) for one in keys if one.native_balance_wei is not None]
+        into.set(_NATIVE, [(_key(one), amount // _GWEI if one.network in evm else amount) for one, amount in native])
         into.set(_PAUSED, [(_key(one), int(one.paused_at is not None)) for one in keys])
         into.set(_IN_FLIGHT, [(_key(one), in_flight.get(one.id, 0)) for one in keys])
         into.set(_EPOCH, [(_key(one), one.lease_epoch) for one in keys])

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from guerdon.chains.networks import KNOWN_NETWORKS, SOLANA, begins_as
 from guerdon.chains.port import WrongChainError
 from guerdon.kit.database import Database
 from guerdon.txmanager import alerts, foreign, repository, repository_keys, sending
@@ -22,6 +23,13 @@ _log = structlog.stdlib.get_logger("guerdon.txmanager")
 async def accepted_network(database: Database, chain: Chain, name: str, deployment_id: UUID) -> Network:
     """The network's row, once chain and deployment are proven to be the right ones; else raises what is wrong."""
     chain_id, genesis_hash = await chain.identity()
+    network = await accept(database, name, deployment_id, chain_id, genesis_hash)
+    chain.expect(genesis_hash)
+    return network
+
+
+async def accept(database: Database, name: str, deployment_id: UUID, chain_id: int | None, genesis_hash: str) -> Network:
+    """Compare what the chain said of itself with the network's row, and the settings' deployment with the database's."""
     async with database.platform() as session:
         network = await repository_keys.network(session, name)
         deployment = await repository_keys.deployment(session)
@@ -31,20 +39,23 @@ async def accepted_network(database: Database, chain: Chain, name: str, deployme
             raise DeploymentMismatchError(
                 details={"settings": str(deployment_id), "database": None if deployment is None else str(deployment.id)}
             )
-        _compare(network, chain_id, genesis_hash)
+        compare(network, chain_id, genesis_hash)
         if network.genesis_hash is None:
             await repository_keys.record_genesis(session, name, genesis_hash)
         await alerts.network_accepted(session, name)
-    chain.expect(genesis_hash)
     return network
 
 
-def _compare(network: Network, chain_id: int, genesis_hash: str) -> None:
+def compare(network: Network, chain_id: int | None, genesis_hash: str) -> None:
+    """Raise `WrongChainError` unless this is the chain that the row stands for."""
     if network.chain_id != chain_id:
         raise WrongChainError(
             f"the RPC address of {network.name} answers for chain {chain_id}, not {network.chain_id}: correct the address, "
             "or the network's chain id"
         )
+    known = KNOWN_NETWORKS.get(network.name)
+    if known is not None and known.namespace == SOLANA and not begins_as(known, genesis_hash):
+        raise WrongChainError(f"the RPC address of {network.name} answers for a chain with genesis {genesis_hash}: correct it")
     if network.genesis_hash is not None and network.genesis_hash != genesis_hash:
         raise WrongChainError(
             f"{network.name} begins with block {genesis_hash} and was used with one that begins with {network.genesis_hash}: "

@@ -20,6 +20,8 @@ IN_FLIGHT = (IntentState.BOUND, IntentState.SIGNED, IntentState.SENT, IntentStat
 PENDING = (IntentState.SIGNED, IntentState.SENT, IntentState.UNKNOWN)
 """Its bytes are stored and it is in no block."""
 WATCHED = (*PENDING, IntentState.INCLUDED)
+UNSIGNED = (IntentState.QUEUED, IntentState.EXPIRED)
+"""Nothing of it can land: it may be signed, for the first time or anew, and it may be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ async def latest_call(session: ScopedSession, key_id: UUID, kind: str, to: str) 
 
 async def retry_now(session: ScopedSession, intent_id: UUID) -> bool:
     """Have a held-back intent looked at at once."""
-    return await _move(session, intent_id, (IntentState.QUEUED,), held_until=None)
+    return await move(session, intent_id, UNSIGNED, held_until=None)
 
 
 async def give_known_nonce(session: ScopedSession, network: str, key_id: UUID, nonce: int, intent_id: UUID) -> None:
@@ -240,10 +242,10 @@ async def bind(session: ScopedSession, intent: Intent, nonce: int, gas_limit: in
 
 
 async def hold_back(session: ScopedSession, intent_id: UUID, reason: HeldBack, error: str, retry_seconds: float) -> None:
-    """Leave a queued intent without a nonce for now."""
+    """Leave a queued intent without a nonce, or an expired one without another form, for now."""
     await session.execute(
         update(Intent)
-        .where(Intent.id == intent_id, Intent.state == IntentState.QUEUED)
+        .where(Intent.id == intent_id, Intent.state.in_(UNSIGNED))
         .values(
             held_back=reason, error=error, held_times=Intent.held_times + 1,
             held_until=func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, retry_seconds),
@@ -267,7 +269,7 @@ async def insert_attempt(session: ScopedSession, values: dict[str, Any]) -> None
 
 async def mark_signed(session: ScopedSession, intent_id: UUID, transaction_hash: str) -> bool:
     """Bytes are stored and not yet handed to a node."""
-    return await _move(
+    return await move(
         session, intent_id, (IntentState.BOUND, *PENDING), state=IntentState.SIGNED, transaction_hash=transaction_hash
     )
 
@@ -294,17 +296,17 @@ async def note_outcome(session: ScopedSession, intent_id: UUID, number: int, out
 
 async def mark_included(session: ScopedSession, intent_id: UUID, landed: dict[str, Any]) -> bool:
     """It is in a block, which may still be reorganised away."""
-    return await _move(session, intent_id, WATCHED, state=IntentState.INCLUDED, error=None, **landed)
+    return await move(session, intent_id, WATCHED, state=IntentState.INCLUDED, error=None, **landed)
 
 
 async def mark_finished(session: ScopedSession, intent_id: UUID, state: IntentState) -> bool:
     """The block that it is in is final."""
-    return await _move(session, intent_id, (IntentState.INCLUDED,), state=state)
+    return await move(session, intent_id, (IntentState.INCLUDED,), state=state)
 
 
 async def mark_not_included(session: ScopedSession, intent_id: UUID) -> bool:
     """A reorganisation took it out of its block: it is to be sent again."""
-    return await _move(
+    return await move(
         session, intent_id, (IntentState.INCLUDED,), state=IntentState.SIGNED,
         block_number=None, block_hash=None, succeeded=None, gas_used=None, fee_paid_wei=None, contract_address=None,
     )  # fmt: skip
@@ -312,17 +314,17 @@ async def mark_not_included(session: ScopedSession, intent_id: UUID) -> bool:
 
 async def mark_void(session: ScopedSession, intent_id: UUID, error: str, from_states: Sequence[IntentState]) -> bool:
     """It can never land: another transaction is final at its nonce, or it never had one."""
-    return await _move(session, intent_id, from_states, state=IntentState.VOID, error=error, held_back=None, held_until=None)
+    return await move(session, intent_id, from_states, state=IntentState.VOID, error=error, held_back=None, held_until=None)
 
 
 async def mark_unknown(session: ScopedSession, intent_id: UUID, error: str) -> bool:
     """It may have happened or may still happen; nothing is given back for it."""
-    return await _move(session, intent_id, (*PENDING, IntentState.BOUND), state=IntentState.UNKNOWN, error=error)
+    return await move(session, intent_id, (*PENDING, IntentState.BOUND), state=IntentState.UNKNOWN, error=error)
 
 
 async def mark_queued_again(session: ScopedSession, intent_id: UUID, error: str) -> bool:
     """Its nonce is finally used by a harmless other transaction: it gets a new one (SAFETY S20)."""
-    return await _move(
+    return await move(
         session, intent_id, (*PENDING, IntentState.BOUND), state=IntentState.QUEUED, nonce=None,
         transaction_hash=None, kill_requested_at=None, error=error,
     )  # fmt: skip
@@ -330,7 +332,7 @@ async def mark_queued_again(session: ScopedSession, intent_id: UUID, error: str)
 
 async def mark_adopted(session: ScopedSession, intent_id: UUID, nonce: int, state: IntentState, landed: dict[str, Any]) -> bool:
     """A transaction that this database did not know turned out to be this intent's (SAFETY S21)."""
-    return await _move(
+    return await move(
         session, intent_id, (IntentState.QUEUED, IntentState.BOUND, *PENDING), state=state, nonce=nonce,
         held_back=None, held_until=None, **landed,
     )  # fmt: skip
@@ -338,7 +340,7 @@ async def mark_adopted(session: ScopedSession, intent_id: UUID, nonce: int, stat
 
 async def request_kill(session: ScopedSession, intent_id: UUID) -> bool:
     """An operator wants it dead; the engine signs the self-transfer."""
-    return await _move(session, intent_id, IN_FLIGHT, kill_requested_at=func.clock_timestamp())
+    return await move(session, intent_id, IN_FLIGHT, kill_requested_at=func.clock_timestamp())
 
 
 async def killed(session: ScopedSession, intent_ids: Sequence[UUID]) -> list[UUID]:
@@ -372,7 +374,8 @@ async def is_signed_here(session: ScopedSession, network: str, transaction_hash:
     return await session.scalar(query) is not None
 
 
-async def _move(session: ScopedSession, intent_id: UUID, from_states: Sequence[IntentState], **values: Any) -> bool:
+async def move(session: ScopedSession, intent_id: UUID, from_states: Sequence[IntentState], **values: Any) -> bool:
+    """Change an intent that is in one of these states; was it?"""
     moved = await session.scalar(
         update(Intent)
         .where(Intent.id == intent_id, Intent.state.in_(from_states))

@@ -33,7 +33,7 @@ async def network(session: ScopedSession, name: str) -> Network | None:
 async def upsert_network(session: PlatformSession, values: dict[str, Any]) -> None:
     """Add a network, or change what an operator may change of it; its chain and genesis stay."""
     statement = insert(Network).values(**values, created_at=func.now())
-    changes = {name: value for name, value in values.items() if name not in {"name", "chain_id"}}
+    changes = {name: value for name, value in values.items() if name not in {"name", "namespace", "chain_id"}}
     await session.execute(
         statement.on_conflict_do_update(index_elements=[Network.name], set_=changes)
         if changes

@@ -18,24 +18,41 @@ from guerdon.ledger.models import Asset
 from guerdon.txmanager.models import Contract, Key, Network, Treasury
 
 
-async def treasury_of_asset(session: AsyncSession, asset_id: UUID) -> Treasury | None:
-    """The treasury that pays an asset out, on the asset's own network."""
-    return await session.scalar(
-        select(Treasury)
-        .join(Asset, (Asset.id == Treasury.asset_id) & (Asset.network == Treasury.network))
-        .where(Asset.id == asset_id)
-    )
+async def treasuries_of_asset(session: AsyncSession, asset_id: UUID) -> Sequence[Treasury]:
+    """The treasuries that pay an asset out, one a network at most, in the order of their ids."""
+    found = await session.scalars(select(Treasury).where(Treasury.asset_id == asset_id).order_by(Treasury.id))
+    return found.all()
 
 
-async def lock_treasury_of_asset(session: PlatformSession, asset_id: UUID) -> Treasury | None:
-    """The same, locked: what is reserved of it changes only under this lock."""
-    return await session.scalar(
+async def lock_treasuries_of_asset(session: PlatformSession, asset_id: UUID) -> Sequence[Treasury]:
+    """The same, locked."""
+    found = await session.scalars(
         select(Treasury)
-        .join(Asset, (Asset.id == Treasury.asset_id) & (Asset.network == Treasury.network))
-        .where(Asset.id == asset_id)
-        .with_for_update(of=Treasury, key_share=True)
+        .where(Treasury.asset_id == asset_id)
+        .order_by(Treasury.id)
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
+    return found.all()
+
+
+async def treasury_on(session: AsyncSession, asset_id: UUID, network: str) -> Treasury | None:
+    """The treasury that pays an asset out on a network."""
+    return await session.scalar(
+        select(Treasury)
+        .where(Treasury.asset_id == asset_id, Treasury.network == network)
+        .execution_options(populate_existing=True)
+    )
+
+
+async def treasury_with(session: AsyncSession, network: str, token_address: str, address: str) -> bool:
+    """Is the balance that an address has of a token some treasury's?"""
+    found = await session.scalar(
+        select(Treasury.id).where(
+            Treasury.network == network, Treasury.token_address == token_address, Treasury.address == address
+        )
+    )
+    return found is not None
 
 
 async def lock_treasury(session: PlatformSession, treasury_id: UUID) -> Treasury:
@@ -72,11 +89,22 @@ async def contract_address(session: AsyncSession, network: str, name: str) -> st
 
 
 async def landed_unsettled(session: PlatformSession, treasury_id: UUID, block: int) -> int:
-    """Tokens that left the treasury at or before `block` for payouts whose postings are not made yet, in atomic units."""
+    """Tokens that left the treasury at or before `block` for payouts and claims whose postings are not made yet, in atomic
+    units: paid by batches, or lying in drops until they are claimed or come back.
+    """
     total = await session.scalar(
         text(
             """
             select coalesce(sum(m.amount_atomic), 0)
+                 + (select coalesce(sum(s.total_atomic - s.claimed_atomic), 0)
+                      from drop_seasons s left join intents c on c.id = s.close_intent_id
+                     where s.treasury_id = :treasury_id and s.state in ('open', 'closing')
+                       and not coalesce(c.state in ('included', 'final') and c.succeeded and c.block_number <= :block, false))
+                 + (select coalesce(sum(d.added_atomic), 0)
+                      from drops d join drop_seasons s on s.program_id = d.program_id and s.id = d.season_id
+                      join intents p on p.id = d.intent_id
+                     where s.treasury_id = :treasury_id and d.state = 'publishing'
+                       and p.state in ('included', 'final') and p.succeeded and p.block_number <= :block)
               from batches b join intents i on i.id = b.intent_id join batch_members m on m.batch_id = b.id
              where b.treasury_id = :treasury_id and b.state = 'frozen' and not m.settled
                and i.state in ('included', 'final') and i.succeeded and i.block_number <= :block

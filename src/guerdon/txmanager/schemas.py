@@ -17,7 +17,8 @@ class NetworkView(Wire):
     """A chain that is set up."""
 
     name: str
-    chain_id: int
+    namespace: Annotated[str, Field(description="Of CAIP-2: `eip155` or `solana`.")]
+    chain_id: Annotated[int | None, Field(description="Of an EVM network; null elsewhere.")]
     genesis_hash: str | None
     block_time_ms: int
     explorer_url: str | None
@@ -57,6 +58,8 @@ class TreasuryView(Wire):
     id: UUID
     asset: str
     network: str
+    token_address: str
+    token_decimals: int
     address: str
     balance: AtomicText
     balance_block: int
@@ -92,6 +95,8 @@ def treasury_view(treasury: Treasury, asset: Asset, key: Key) -> TreasuryView:
         id=treasury.id,
         asset=asset.symbol,
         network=treasury.network,
+        token_address=treasury.token_address,
+        token_decimals=treasury.token_decimals,
         address=treasury.address,
         balance=treasury.balance_final,
         balance_block=treasury.balance_block,

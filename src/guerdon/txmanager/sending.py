@@ -43,7 +43,7 @@ async def send_stored_from(work: KeyContext, nonce: int) -> int:
             return sent
         await work.chain.send([attempt.raw for attempt in stored])
         sent += len(stored)
-        if stored[-1].nonce - nonce + 1 != sent:
+        if (stored[-1].nonce or 0) - nonce + 1 != sent:
             # A nonce without bytes: it is bound and will be signed; what is behind it waits.
             return sent
 

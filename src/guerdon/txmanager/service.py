@@ -23,7 +23,7 @@ from guerdon.txmanager.errors import (
     KeyNotFoundError,
 )
 from guerdon.txmanager.models import FINISHED, Attempt, HeldBack, Intent, IntentState
-from guerdon.txmanager.repository import IN_FLIGHT
+from guerdon.txmanager.repository import IN_FLIGHT, UNSIGNED
 from guerdon.txmanager.watching import landed
 
 
@@ -47,31 +47,32 @@ async def queue(  # noqa: PLR0913 - a transaction has that many parts, each name
     gas_limit: int | None = None,
     ref: UUID | None = None,
     work_kind: str | None = None,
+    intent_id: UUID | None = None,
 ) -> UUID:
     """Have a transaction happen once this one commits; returns its id.
 
     With `ref` it is idempotent: a repeat for the same kind and reference returns the first id, and raises
     `IntentMismatchError` if it asks for something else. `to` is None for a contract that is to be made. A `gas_limit` says that
     the caller has simulated it; without one the engine does, and holds back what would revert. `work_kind` is woken
-    whenever its state changes.
+    whenever its state changes. `intent_id` is given where a marker on the chain is to be named after it.
     """
     key = await repository_keys.key(session, key_id)
     if key is None or key.network != network:
         raise KeyNotFoundError(f"no key {key_id} on {network}")
     content = {"key_id": key_id, "to_address": to, "data": data, "value_wei": value_wei}
     values = {"network": network, "kind": kind, "ref": ref, "work_kind": work_kind, "gas_limit": gas_limit, **content}
-    intent_id = await repository.insert_intent(session, {"id": uuid7(), **values})
-    if intent_id is None and ref is not None:
+    added = await repository.insert_intent(session, {"id": intent_id or uuid7(), **values})
+    if added is None and ref is not None:
         # In a statement of its own: the one that lost the race could not see the winner's row (SAFETY S10).
         first = await repository.intent_by_ref(session, kind, ref)
         if first is None or any(getattr(first, name) != value for name, value in content.items()):
             raise IntentMismatchError(details={"kind": kind, "ref": str(ref)})
         return first.id
-    if intent_id is None:
+    if added is None:
         message = "only a reference can be taken already"
         raise AssertionError(message)
     await repository_keys.notify(session, str(key_id))
-    return intent_id
+    return added
 
 
 async def intent(session: ScopedSession, intent_id: UUID) -> Intent:
@@ -89,7 +90,7 @@ async def story(session: ScopedSession, intent_id: UUID) -> IntentStory:
 
 def would_revert(one: Intent) -> bool:
     """Is it held back because it would revert? Its owner decides; `error` has what the node said."""
-    return one.state == IntentState.QUEUED and one.held_back == HeldBack.SIMULATION_FAILED
+    return one.state in UNSIGNED and one.held_back == HeldBack.SIMULATION_FAILED
 
 
 async def retry(session: PlatformSession, intent_id: UUID) -> None:
@@ -102,14 +103,15 @@ async def retry(session: PlatformSession, intent_id: UUID) -> None:
 async def cancel(session: PlatformSession, intent_id: UUID, reason: str = "by its owner") -> None:
     """Give up an intent that provably has no signed form that could land: it becomes `void`.
 
-    Raises `IntentNotCancellableError` once it has a nonce. Cancelled again it stays as it is.
+    Raises `IntentNotCancellableError` once it has a nonce, on Solana while a form of it may land. Cancelled again it stays as it
+    is.
     """
     one = await repository.lock_intent(session, intent_id)
     if one is None:
         raise IntentNotFoundError
     if one.state == IntentState.VOID:
         return
-    if not await repository.mark_void(session, intent_id, f"cancelled: {reason}", (IntentState.QUEUED,)):
+    if not await repository.mark_void(session, intent_id, f"cancelled: {reason}", UNSIGNED):
         raise IntentNotCancellableError(details={"state": one.state})
     await alerts.simulation_passed(session, one)
     await wake_owners(session, [one])

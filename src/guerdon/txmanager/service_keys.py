@@ -7,23 +7,30 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from guerdon.chains.networks import KNOWN_NETWORKS
+from guerdon.chains.networks import EIP155, KNOWN_NETWORKS, SOLANA
 from guerdon.kit.database import PlatformSession, ScopedSession
 from guerdon.kit.ids import uuid7
 from guerdon.txmanager import alerts, repository_keys
-from guerdon.txmanager.errors import DeploymentMismatchError, KeyExistsError, KeyNotFoundError, NetworkNotFoundError
+from guerdon.txmanager.errors import (
+    DeploymentMismatchError,
+    KeyExistsError,
+    KeyNotFoundError,
+    NetworkNotFoundError,
+    WrongNamespaceError,
+)
 from guerdon.txmanager.models import Key, KeyPurpose, Network
 from guerdon.txmanager.signer import SealedKey, Signer
 
 _BLOCK_TIME_MS: Final = 2_000
-"""Of a network that nobody said more about."""
+"""Of an EVM network that nobody said more about."""
+_SLOT_MS: Final = 400
 
 
 async def set_network(
     session: PlatformSession,
     *,
     name: str,
-    chain_id: int,
+    chain_id: int | None,
     block_time_ms: int | None = None,
     explorer_url: str | None = None,
     max_fee_per_gas: int | None = None,
@@ -31,17 +38,24 @@ async def set_network(
 ) -> None:
     """Add a network, or change what is given of its block time, explorer and fee cap (wei). Its chain never changes.
 
-    A network that is known by name begins with what is known of it.
+    With a chain id it is an EVM network, without one it is a Solana: which one, its genesis hash tells at the first contact. A
+    network that is known by name begins with what is known of it. Raises `WrongNamespaceError`, `NetworkNotFoundError`.
     """
+    namespace = SOLANA if chain_id is None else EIP155
+    known = KNOWN_NETWORKS.get(name)
+    if known is not None and known.namespace != namespace:
+        raise WrongNamespaceError(f"{name} is known as {known.caip2}; give another chain a name of its own")
+    if namespace == SOLANA and max_fee_per_gas is not None:
+        raise WrongNamespaceError(f"{name} is no EVM network and has no fees a unit of gas")
     existing = await repository_keys.network(session, name)
-    if existing is not None and existing.chain_id != chain_id:
-        raise NetworkNotFoundError(f"{name} is chain {existing.chain_id}; give chain {chain_id} a name of its own")
+    if existing is not None and (existing.namespace, existing.chain_id) != (namespace, chain_id):
+        raise NetworkNotFoundError(f"{name} is {_chain(existing.chain_id)}; give {_chain(chain_id)} a name of its own")
     given = {"block_time_ms": block_time_ms, "explorer_url": explorer_url, "max_fee_per_gas": max_fee_per_gas}
     values: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if existing is None:
-        known = KNOWN_NETWORKS.get(name)
         if known is None or known.chain_id != chain_id:
-            values = {"block_time_ms": _BLOCK_TIME_MS, **values}
+            usual = _BLOCK_TIME_MS if namespace == EIP155 else _SLOT_MS
+            values = {"block_time_ms": usual, **values}
         else:
             begin = {"block_time_ms": known.block_time_ms, "explorer_url": known.explorer_url}
             values = {**begin, "max_fee_per_gas": known.max_fee_per_gas, **values}
@@ -49,7 +63,11 @@ async def set_network(
         values = {"block_time_ms": existing.block_time_ms, **values}
     if no_fee_cap:
         values["max_fee_per_gas"] = None
-    await repository_keys.upsert_network(session, {"name": name, "chain_id": chain_id, **values})
+    await repository_keys.upsert_network(session, {"name": name, "namespace": namespace, "chain_id": chain_id, **values})
+
+
+def _chain(chain_id: int | None) -> str:
+    return "a Solana" if chain_id is None else f"chain {chain_id}"
 
 
 async def network(session: ScopedSession, name: str) -> Network:
@@ -57,6 +75,14 @@ async def network(session: ScopedSession, name: str) -> Network:
     found = await repository_keys.network(session, name)
     if found is None:
         raise NetworkNotFoundError
+    return found
+
+
+async def evm_network(session: ScopedSession, name: str) -> Network:
+    """An EVM network by name; raises `NetworkNotFoundError`, `WrongNamespaceError`."""
+    found = await network(session, name)
+    if found.namespace != EIP155:
+        raise WrongNamespaceError(f"{name} is no EVM network: it is of namespace {found.namespace}")
     return found
 
 
@@ -72,8 +98,9 @@ async def name_deployment(session: PlatformSession, deployment_id: UUID) -> None
 
 async def create_key(session: PlatformSession, signer: Signer, network_name: str, purpose: KeyPurpose) -> Key:
     """Make a new key, sealed before it is stored."""
-    key_id = uuid7()
-    return await _store(session, key_id, network_name, purpose, signer.generate(key_id, network_name), next_nonce=0)
+    key_id, namespace = uuid7(), (await network(session, network_name)).namespace
+    sealed = signer.generate(key_id, network_name, namespace)
+    return await _store(session, key_id, network_name, purpose, sealed, {})
 
 
 async def import_key(
@@ -83,23 +110,26 @@ async def import_key(
     purpose: KeyPurpose,
     *,
     private_key: str,
-    next_nonce: int,
+    next_nonce: int = 0,
+    reviewed_signature: str | None = None,
 ) -> Key:
-    """Store an existing key (hexadecimal). `next_nonce` is its counter at the head of the chain, read by the caller just before:
-    what it sent until now is taken as known, what it sends from elsewhere from now on is not (SAFETY S21).
+    """Store an existing key (hexadecimal, or on Solana as wallets write it).
+
+    `next_nonce` is its counter at the head of the chain, read by the caller just before, `reviewed_signature` its newest
+    transaction on Solana: what it sent until now is taken as known, what it sends from elsewhere from now on is not (SAFETY S21).
 
     Raises `InvalidKeyError` and `KeyExistsError`.
     """
-    key_id = uuid7()
-    sealed = signer.seal(key_id, network_name, private_key)
-    return await _store(session, key_id, network_name, purpose, sealed, next_nonce=next_nonce)
+    key_id, namespace = uuid7(), (await network(session, network_name)).namespace
+    sealed = signer.seal(key_id, network_name, private_key, namespace)
+    known = {"next_nonce": next_nonce, "reviewed_signature": reviewed_signature}
+    return await _store(session, key_id, network_name, purpose, sealed, known)
 
 
 async def _store(
-    session: PlatformSession, key_id: UUID, network_name: str, purpose: KeyPurpose, sealed: SealedKey, *, next_nonce: int
+    session: PlatformSession, key_id: UUID, network_name: str, purpose: KeyPurpose, sealed: SealedKey, known: dict[str, Any]
 ) -> Key:
-    await network(session, network_name)
-    values = {"id": key_id, "network": network_name, "purpose": purpose, "next_nonce": next_nonce}
+    values = {"id": key_id, "network": network_name, "purpose": purpose, **known}
     secret = {"address": sealed.address, "secret_encrypted": sealed.secret_encrypted}
     if await repository_keys.insert_key(session, {**values, **secret}) is None:
         raise KeyExistsError(details={"network": network_name, "address": sealed.address})
@@ -118,7 +148,7 @@ async def key(session: PlatformSession, key_id: UUID) -> Key:
 async def key_by_address(session: PlatformSession, network_name: str, address: str) -> Key:
     """A key by its address, in any case; raises `KeyNotFoundError`."""
     for found in await repository_keys.keys(session, network_name):
-        if found.address.lower() == address.lower():
+        if found.address == address or (found.address.startswith("0x") and found.address.lower() == address.lower()):
             return found
     raise KeyNotFoundError(f"{network_name} has no key with address {address}")
 

@@ -1,4 +1,5 @@
-"""Setting up a network: its distributor, tokens that we make with their minter, treasuries; and all of it for the local chain.
+"""Setting up a network: its distributor and MerkleDrop, tokens that we make with their minter, treasuries; and all of it for the
+local chain.
 
 Each function may be called again at any time and goes on where it was. Single steps are in `deployment.py`.
 """
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from uuid import UUID
 
-from guerdon.chains import contracts
+from guerdon.chains import contracts, drop_contract
 from guerdon.chains.networks import LOCAL_CHAIN_ID, LOCAL_NETWORK
 from guerdon.kit.clock import Clock
 from guerdon.kit.database import Database, PlatformSession, run_in_platform
@@ -77,14 +78,14 @@ def deployment_deps(runtime: SetupRuntime) -> DeploymentDeps:
 async def deploy_contracts(
     deps: DeploymentDeps, network: str, token: NewToken | None, progress: Progress, *, also: tuple[Step, ...] = ()
 ) -> dict[str, str]:
-    """Deploy the distributor and, with `token`, an asset's token and minter with its rights and cap; addresses by name.
+    """Deploy distributor and MerkleDrop and, with `token`, an asset's token and minter with rights and cap; addresses by name.
 
     The deployer's key appoints and sets the cap; the minter's key can only mint (SAFETY S29). Raises
     `DeploymentFailedError`, `CodeMismatchError`, `AssetExistsError` (the symbol has another token).
     """
     deployment = Deployment(deps, network, progress)
     deployer = await deployment.key(KeyPurpose.DEPLOYER)
-    creations = {DISTRIBUTOR: contracts.distributor_creation()}
+    creations = {DISTRIBUTOR: contracts.distributor_creation(), drop_contract.NAME: drop_contract.creation()}
     if token is not None:
         minter = await deployment.key(KeyPurpose.MINTER)
         creations |= {
@@ -183,7 +184,7 @@ async def _ensure_treasury(deps: DeploymentDeps, key: Key) -> tuple[Treasury, In
         asset = await asset_by_symbol(session, LOCAL_TOKEN.symbol)
         if asset is None:
             raise AssetExistsError(f"{LOCAL_TOKEN.symbol} was not made")
-        treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
+        treasury = await repository_treasuries.treasury_on(session, asset.id, LOCAL_NETWORK)
         if treasury is None:
             treasury = await treasuries.create_treasury(session, deps.ring, asset, key_id=key.id, now=deps.clock.now())
         return treasury, await treasuries.first_approval(session, treasury)

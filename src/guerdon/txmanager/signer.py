@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import secrets as randomness
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
+from guerdon.chains import ed25519
+from guerdon.chains.networks import EIP155, SOLANA
 from guerdon.chains.signing import address_of, sign_transaction
 from guerdon.kit.secrets import KeyRing, SecretError
 from guerdon.txmanager.chain import Payload
@@ -16,6 +19,7 @@ from guerdon.txmanager.models import Key
 
 _SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _KEY_BYTES = 32
+_Form = TypeVar("_Form")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +55,29 @@ class Signer:
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
 
-    def generate(self, key_id: UUID, network: str) -> SealedKey:
+    def generate(self, key_id: UUID, network: str, namespace: str = EIP155) -> SealedKey:
         """A new key, sealed for its row."""
         while True:
             secret = randomness.token_bytes(_KEY_BYTES)
+            if namespace == SOLANA:
+                return self._seal(key_id, network, secret, ed25519.address_of(secret))
             if _is_valid(secret):
-                return self._seal(key_id, network, secret)
+                return self._seal(key_id, network, secret, address_of(secret))
 
-    def seal(self, key_id: UUID, network: str, private_key: str) -> SealedKey:
-        """An existing key (hexadecimal), sealed for its row; raises `InvalidKeyError`."""
+    def seal(self, key_id: UUID, network: str, private_key: str, namespace: str = EIP155) -> SealedKey:
+        """An existing key, sealed for its row; raises `InvalidKeyError`. Hexadecimal, or on Solana as wallets write it."""
+        if namespace == SOLANA:
+            seed = ed25519.read_seed(private_key)
+            if seed is None:
+                raise InvalidKeyError
+            return self._seal(key_id, network, seed, ed25519.address_of(seed))
         try:
             secret = bytes.fromhex(private_key.strip().removeprefix("0x"))
         except ValueError:
             raise InvalidKeyError from None
         if not _is_valid(secret):
             raise InvalidKeyError
-        return self._seal(key_id, network, secret)
+        return self._seal(key_id, network, secret, address_of(secret))
 
     def rewrap(self, key: Key) -> bytes | None:
         """The same key under the ring's current master key; None if the ring does not have the one that it is under."""
@@ -76,26 +87,34 @@ class Signer:
 
     def sign_all(self, key: Key, transactions: Sequence[UnsignedTransaction]) -> list[SignedTransaction]:
         """Sign with a key; raises `SigningError` if its secret can't be opened or is not the key of its address."""
-        signed, problem = self._try_to_sign(key, transactions)
+        return self._sign_with(key, address_of, lambda secret: [_sign(secret, transaction) for transaction in transactions])
+
+    def sign_messages(self, key: Key, messages: Sequence[bytes]) -> list[bytes]:
+        """The ed25519 signatures of messages with a key of a Solana; raises `SigningError` as above."""
+        return self._sign_with(key, ed25519.address_of, lambda secret: [ed25519.sign(secret, one) for one in messages])
+
+    def _sign_with(self, key: Key, address: Callable[[bytes], str], sign: Callable[[bytes], list[_Form]]) -> list[_Form]:
+        signed, problem = self._try_to_sign(key, address, sign)
         if signed is None:
             raise SigningError(f"key {key.id} ({key.address}) can't sign: {problem}")
         return signed
 
-    def _try_to_sign(self, key: Key, transactions: Sequence[UnsignedTransaction]) -> tuple[list[SignedTransaction] | None, str]:
+    def _try_to_sign(
+        self, key: Key, address: Callable[[bytes], str], sign: Callable[[bytes], list[_Form]]
+    ) -> tuple[list[_Form] | None, str]:
         # Nothing is raised from here: the frames of a traceback show their variables in some logs.
         try:
             secret = self._ring.decrypt(key.secret_encrypted, _context(key.id, key.network, key.address))
         except SecretError as error:
             return None, str(error)
         try:
-            if address_of(secret) != key.address:
+            if address(secret) != key.address:
                 return None, "the stored secret belongs to another address"
-            return [_sign(secret, transaction) for transaction in transactions], ""
+            return sign(secret), ""
         except (ValueError, TypeError) as error:
             return None, str(error)
 
-    def _seal(self, key_id: UUID, network: str, secret: bytes) -> SealedKey:
-        address = address_of(secret)
+    def _seal(self, key_id: UUID, network: str, secret: bytes, address: str) -> SealedKey:
         return SealedKey(address, self._ring.encrypt(secret, _context(key_id, network, address)))
 
 

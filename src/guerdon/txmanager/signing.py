@@ -138,21 +138,21 @@ def _first_form(work: KeyContext, intent: Intent, number: int, survey: Survey, o
         raise AssertionError(message)
     if intent.kill_requested_at is not None:
         gas = _self_transfer_gas(work, survey)
-        transaction = UnsignedTransaction(work.network.chain_id, intent.nonce, _self_transfer(work), gas, offer)
+        transaction = UnsignedTransaction(work.network.evm_chain_id, intent.nonce, _self_transfer(work), gas, offer)
         return Draft(intent, number, transaction, kills=True)
     payload = Payload(intent.to_address, intent.data, intent.value_wei)
-    return Draft(intent, number, UnsignedTransaction(work.network.chain_id, intent.nonce, payload, intent.gas_limit, offer))
+    return Draft(intent, number, UnsignedTransaction(work.network.evm_chain_id, intent.nonce, payload, intent.gas_limit, offer))
 
 
 def _next_form(work: KeyContext, one: InFlight, offer: Fees) -> Draft:
     payload = Payload(one.intent.to_address, one.intent.data, one.intent.value_wei)
-    transaction = UnsignedTransaction(work.network.chain_id, one.nonce, payload, one.newest.gas_limit, offer)
+    transaction = UnsignedTransaction(work.network.evm_chain_id, one.nonce, payload, one.newest.gas_limit, offer)
     return Draft(one.intent, one.newest.number + 1, transaction)
 
 
 def _killing_form(work: KeyContext, one: InFlight, survey: Survey, offer: Fees) -> Draft:
     gas = one.newest.gas_limit if one.is_dying else _self_transfer_gas(work, survey)
-    transaction = UnsignedTransaction(work.network.chain_id, one.nonce, _self_transfer(work), gas, offer)
+    transaction = UnsignedTransaction(work.network.evm_chain_id, one.nonce, _self_transfer(work), gas, offer)
     return Draft(one.intent, one.newest.number + 1, transaction, kills=True)
 
 

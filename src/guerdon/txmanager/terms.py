@@ -34,6 +34,16 @@ class EngineTerms:
     """How often a key with nothing in flight is compared with the chain: a local one may have lost blocks (SAFETY S27)."""
     funds_check_seconds: float = 3
     """How often a key that paused for lack of native coin looks whether it was funded."""
+    max_unit_price: int = 5_000_000
+    """Of a Solana without a cap of its own: the most that is offered for a compute unit, in micro-lamports."""
+    unseen_seconds: float = 120
+    """On Solana: how long nobody may have looked at what a key sent, before a new form waits until what a database that was
+    restored does not know can land no more (SAFETY S21)."""
+    close_markers_seconds: float = 60
+    """How often markers that are not needed any more are closed."""
+    closed_at_once: int = 20
+    scan_signatures: int = 100_000
+    """How many transactions that name a key are looked through at a time, before an operator has to look."""
     scan_blocks: int = 5_000
     """How far back blocks are read to find a transaction, where the node keeps no old state."""
 

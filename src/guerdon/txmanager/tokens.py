@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from guerdon.chains import contracts
 from guerdon.chains.port import ChainUnavailableError, RpcError
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.txmanager.chain import Rpc
 from guerdon.txmanager.treasuries import Finality
 
@@ -20,6 +21,14 @@ class Chains(Protocol):
     """Gives the client of a network by its name, opened once and its genesis checked."""
 
     async def __call__(self, network: str, /) -> Rpc:
+        """The client."""
+        ...
+
+
+class Solanas(Protocol):
+    """Gives the client of a Solana by its network's name, opened once and its genesis checked."""
+
+    async def __call__(self, network: str, /) -> SolanaClient:
         """The client."""
         ...
 

@@ -12,13 +12,14 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from guerdon.chains import contracts
+from guerdon.chains.networks import EIP155
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, transaction_time
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.kit.outbox import Severity
 from guerdon.kit.secrets import KeyRing
-from guerdon.ledger.models import Asset
-from guerdon.txmanager import repository, service, service_keys
+from guerdon.ledger.models import Asset, Delivered
+from guerdon.txmanager import repository, repository_options, service, service_keys
 from guerdon.txmanager import repository_treasuries as rows
 from guerdon.txmanager.errors_treasuries import (
     AssetWithoutTokenError,
@@ -102,28 +103,59 @@ def _period_is_over(treasury: Treasury, now: datetime) -> bool:
     return now >= treasury.period_started_at + timedelta(seconds=treasury.period_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a treasury pays."""
+
+    network: str
+    address: str
+    decimals: int
+
+
+async def token_of(session: PlatformSession, asset: Asset, network: str | None) -> Token:
+    """The token that an asset is paid in on a network: its own, or that of its payout option (the only one, if none is named).
+
+    Raises `AssetWithoutTokenError`.
+    """
+    if asset.delivery == Delivered.ON_CLAIM:
+        found = [option for option, _ in await repository_options.options(session, asset.id) if network in {None, option.network}]
+        if len(found) != 1:
+            raise AssetWithoutTokenError(details={"networks": [option.network for option in found]})
+        return Token(found[0].network, found[0].token_address, found[0].token_decimals)
+    if asset.network is None or asset.token_address is None or network not in {None, asset.network}:
+        raise AssetWithoutTokenError
+    return Token(asset.network, asset.token_address, asset.decimals)
+
+
 async def create_treasury(
-    session: PlatformSession, ring: KeyRing, asset: Asset, *, key_id: UUID | None = None, low_balance: int = 0, now: datetime
-) -> Treasury:
-    """A hot wallet for an asset, with a new key unless one is given, and its approval of the distributor on the way.
+    session: PlatformSession, ring: KeyRing, asset: Asset, *, network: str | None = None, key_id: UUID | None = None,
+    low_balance: int = 0, now: datetime,
+) -> Treasury:  # fmt: skip
+    """A hot wallet for an asset on a network, with a new key unless one is given, and its approval of the distributor on the
+    way.
 
     Raises `AssetWithoutTokenError`, `NotDeployedError`, `TreasuryExistsError`.
     """
-    if asset.network is None or asset.token_address is None:
-        raise AssetWithoutTokenError
-    if await rows.treasury_of_asset(session, asset.id) is not None:
+    token = await token_of(session, asset, network)
+    if await rows.treasury_on(session, asset.id, token.network) is not None:
         raise TreasuryExistsError
     if key_id is None:
-        key = await service_keys.create_key(session, Signer(ring), asset.network, KeyPurpose.TREASURY)
+        key = await service_keys.create_key(session, Signer(ring), token.network, KeyPurpose.TREASURY)
     else:
         key = await service_keys.key(session, key_id)
+        if await rows.treasury_with(session, token.network, token.address, key.address):
+            # The same tokens would back the points of two assets (SAFETY S3).
+            raise TreasuryExistsError
     treasury = Treasury(
-        id=uuid7(), network=asset.network, asset_id=asset.id, key_id=key.id, address=key.address, low_balance=low_balance,
-        balance_final=0, balance_block=0, reserved=0, period_reserved=0, created_at=now,
+        id=uuid7(), network=token.network, asset_id=asset.id, key_id=key.id, token_address=token.address,
+        token_decimals=token.decimals, address=key.address, low_balance=low_balance, balance_final=0, balance_block=0, reserved=0,
+        period_reserved=0, created_at=now,
     )  # fmt: skip
     session.add(treasury)
     await session.flush()
-    await ensure_approval(session, treasury)
+    if (await service_keys.network(session, treasury.network)).namespace == EIP155:
+        # Elsewhere the key itself moves its tokens.
+        await ensure_approval(session, treasury)
     return treasury
 
 
@@ -133,10 +165,7 @@ async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Inten
     Each costs gas, and where a second one does not help a third may not either: each further one waits twice as long as the one
     before, and until then the last one is what there is. An operator hears of it from whoever misses the allowance.
     """
-    asset = await session.get_one(Asset, treasury.asset_id)
     distributor = await rows.contract_address(session, treasury.network, DISTRIBUTOR)
-    if asset.token_address is None:
-        raise AssetWithoutTokenError
     if distributor is None:
         raise NotDeployedError
     latest: Intent | None = None
@@ -150,7 +179,7 @@ async def ensure_approval(session: PlatformSession, treasury: Treasury) -> Inten
         key_id=treasury.key_id,
         network=treasury.network,
         kind="approve",
-        to=asset.token_address,
+        to=treasury.token_address,
         data=contracts.approve_call(distributor, UNLIMITED),
         ref=approval_ref(treasury.id, number),
         work_kind=FREEZE_WORK,
@@ -221,11 +250,21 @@ async def wake_waiting(session: PlatformSession) -> None:
 
 
 async def find(session: PlatformSession, name: str) -> tuple[Treasury, Asset]:
-    """The treasury of an asset's symbol, or by its id or address. Raises `TreasuryNotFoundError`."""
+    """The treasury of an asset's symbol (`SYMBOL@NETWORK` where it has several), or by its id or address.
+
+    Raises `TreasuryNotFoundError`.
+    """
+    found: list[tuple[Treasury, Asset]] = []
     for treasury, asset, _ in await rows.treasuries(session):
-        if name.lower() in {asset.symbol.lower(), str(treasury.id), treasury.address.lower()}:
-            return treasury, asset
-    raise TreasuryNotFoundError
+        names = {asset.symbol, f"{asset.symbol}@{treasury.network}", str(treasury.id), treasury.address}
+        if name.lower() in {one.lower() for one in names}:
+            found.append((treasury, asset))
+    if len(found) > 1:
+        places = ", ".join(f"{asset.symbol}@{treasury.network}" for treasury, asset in found)
+        raise TreasuryNotFoundError(f"Several treasuries are called {name}: name one as {places}, or by its address.")
+    if not found:
+        raise TreasuryNotFoundError
+    return found[0]
 
 
 async def pause(session: PlatformSession, treasury_id: UUID, reason: str, now: datetime) -> Treasury:
