@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from guerdon.activity.calls import client_address
+from guerdon.kit.clients import client_address
 from guerdon.kit.clock import FixedClock
 from guerdon.kit.database import Database
 from guerdon.kit.driver import RawConnection

@@ -120,13 +120,22 @@ def test_s12_the_scope_of_a_key() -> None:
         scoped(Trust.SERVER, key="kk"),
         keys.line_key_hash(Trust.SERVER, "k", 0),
         keys.line_key_hash(Trust.SERVER, "k", 1),
-        keys.signature_hash(b"k"),
-        keys.line_signature_hash(b"k", 1),
+        keys.signature_hash(keys.signature_of(1, b"k")),
+        keys.signature_hash(keys.signature_of(1, b"kk")),
+        keys.signature_hash(keys.signature_of(2, b"k")),
+        keys.line_signature_hash(keys.signature_of(1, b"k"), 1),
     ]
     assert len(set(hashes)) == len(hashes)
     # Whoever holds a key of the program speaks for all of it.
     assert scoped(Trust.SERVER) == scoped(Trust.SERVER, identity="email:b")
-    assert keys.line_signature_hash(b"k", 0) == keys.signature_hash(b"k")
+    assert keys.line_signature_hash(signature := keys.signature_of(1, b"k"), 0) == keys.signature_hash(signature)
+
+
+def test_hashes_of_signatures_lie_in_the_order_of_their_times() -> None:
+    times = [1, 255, 256, 1_800_000_000_000, 1_800_000_000_001]
+    hashes = [keys.line_signature_hash(keys.signature_of(time, b"k"), line) for time in times for line in (0, 1)]
+    assert sorted(hashes, key=lambda value: value[: keys.TIME_BYTES]) == hashes
+    assert {len(value) for value in hashes} == {keys.HASH_BYTES}
 
 
 async def test_s11_a_signature_counts_once_whatever_its_unsigned_headers_say(database: Database, owner: RawConnection) -> None:

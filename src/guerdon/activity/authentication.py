@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from guerdon.activity.calls import Call, Networks, client_address
+from guerdon.activity.calls import Call
 from guerdon.activity.directory import Directory, KnownProgram
 from guerdon.activity.errors import (
     DomainNotAuthorizedError,
@@ -17,8 +17,10 @@ from guerdon.activity.errors import (
     ProofRequiredError,
     StaleSignatureError,
 )
+from guerdon.activity.keys import signature_of
 from guerdon.activity.schemas import host_of
 from guerdon.earning.terms import Trust
+from guerdon.kit.clients import Networks, client_address
 from guerdon.kit.clock import Clock
 from guerdon.programs.administration import Operator, parse_brand_id
 from guerdon.programs.domains import LOOPBACK
@@ -120,7 +122,7 @@ class Authenticator:
             fits |= hmac.compare_digest(hmac.digest(key.secret, signed, "sha256"), given) and is_valid
         if program is None or not fits:
             raise InvalidSignatureError
-        return Proof(program.brand_id, signed_for=program, signature=given)
+        return Proof(program.brand_id, signed_for=program, signature=signature_of(int(timestamp), given))
 
     async def caller(self, proof: Proof, *, brand_id: str | None, domain: str | None, source_url: str | None) -> Caller:
         """Who sent the report that names this program and domain, given what its request proves."""

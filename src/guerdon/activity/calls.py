@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +11,6 @@ import msgspec
 from guerdon.activity.errors import InvalidEventError, MissingFieldsError
 from guerdon.kit.direct_http import Exchange, header_lines
 from guerdon.kit.errors import GuerdonError, PayloadTooLargeError, UnsupportedMediaTypeError, render, response_headers
-from guerdon.kit.ratelimit import address_key
 from guerdon.kit.web import request_id_of
 
 ScopeMap = MutableMapping[str, Any]
@@ -22,7 +20,6 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 App = Callable[[ScopeMap, Receive, Send], Awaitable[None]]
 """An ASGI application."""
-Networks = Sequence[IPv4Network | IPv6Network]
 
 NDJSON: Final = b"application/x-ndjson"
 _JSON_TYPES: Final = frozenset({b"", b"application/json", b"text/plain", b"application/x-www-form-urlencoded"})
@@ -103,32 +100,6 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def client_address(peer: str, forwarded: str | None, trusted: Networks) -> str:
-    """The address that counts as the client's: what a trusted proxy says of its peer, and nobody else (SAFETY S8).
-
-    `forwarded` is `X-Forwarded-For`, read from its end: each proxy appends whom it got the request from, so the first
-    address that is no proxy of ours is the last one that we know to be true. IPv6 counts by /64.
-    """
-    address = peer
-    for entry in reversed(forwarded.split(",") if forwarded else ()):
-        if not _is_one_of(address, trusted):
-            break
-        address = entry.strip()
-    try:
-        return address_key(address)
-    except ValueError:
-        # A proxy of ours passed on what is no address, or the server listens on a Unix socket.
-        return "unknown"
-
-
-def _is_one_of(address: str, networks: Networks) -> bool:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from typing import Final
 from guerdon.earning.terms import Trust
 
 HASH_BYTES: Final = 16
+TIME_BYTES: Final = 6
+"""Of a signature's time in milliseconds: what its hash begins with, so that new ones lie side by side in their index."""
 _SIGNATURE: Final = b"\x00\x00\x00\tsignature"
 """What the hashes of signatures begin with: the word, after its length."""
 
@@ -42,17 +44,26 @@ def line_signature_hash(signature: bytes, line: int) -> bytes:
     """
     if line == 0:
         return signature_hash(signature)
-    return _digest(_SIGNATURE + _framed(signature) + _framed(line.to_bytes(4, "big")))
+    return _after_its_time(signature, _SIGNATURE + _framed(signature) + _framed(line.to_bytes(4, "big")))
+
+
+def signature_of(timestamp_ms: int, signature: bytes) -> bytes:
+    """A signature with the time that it covers: its bytes, so that upper and lower case hex are one."""
+    return timestamp_ms.to_bytes(TIME_BYTES, "big") + signature
 
 
 def signature_hash(signature: bytes) -> bytes:
-    """The hash of a signature (its bytes, so that upper and lower case hex are one); it counts once a program (SAFETY S11)."""
-    return _digest(_SIGNATURE + _framed(signature))
+    """The hash of what `signature_of` made; it counts once a program (SAFETY S11)."""
+    return _after_its_time(signature, _SIGNATURE + _framed(signature))
 
 
 def body_hash(body: bytes) -> bytes:
     """What tells a repeat of a request from another request with the same key."""
     return _digest(body)
+
+
+def _after_its_time(signature: bytes, framed: bytes) -> bytes:
+    return signature[:TIME_BYTES] + _digest(framed)[: HASH_BYTES - TIME_BYTES]
 
 
 @cache

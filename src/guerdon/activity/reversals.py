@@ -15,12 +15,12 @@ from guerdon.earning.terms import Trust
 from guerdon.kit.database import PlatformSession, ScopedSession, transaction_time
 from guerdon.kit.errors import ConflictError, IdempotencyConflictError
 from guerdon.kit.ids import uuid7
-from guerdon.kit.outbox import append
+from guerdon.kit.outbox import append, resolve_alert
 from guerdon.ledger import repository as ledger_repository
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivery, DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
-from guerdon.ledger.recall import Recall
+from guerdon.ledger.recall import REVIEW_ALERT, Recall
 from guerdon.programs.models import ReversalPolicy
 
 OPERATION = "reverse-event"
@@ -150,7 +150,8 @@ class _Taking:
         balances = await ledger_repository.lock_account_balances(session, program_id, [account])
         pending = await ledger_repository.lock_pending_deliveries(session, program_id, *account, self.reserved)
         if self.policy is ReversalPolicy.PENDING_ONLY:
-            pending = [delivery for delivery in pending if delivery.id == accrual.delivery_id]
+            # A claim that nothing is signed for is not on its way either; those of automatic assets have none.
+            pending = [delivery for delivery in pending if delivery.id == accrual.delivery_id or delivery.kind == "claim"]
         cancelled = self._cancel(pending, points)
         released = sum(cancelled.values())
         from_pending = min(points, released)
@@ -168,6 +169,8 @@ class _Taking:
             Movement(kind, reversal_id, accrual.asset_id, amount, accrual.account_id) for kind, amount in amounts if amount
         ]
         await ledger.post(session, program_id, movements, self.now)
+        for claim in (delivery for delivery in pending if delivery.kind == "claim" and delivery.id in cancelled):
+            await resolve_alert(session, REVIEW_ALERT, str(claim.id))
         await self.recall.take(session, program_id, {one: cancelled[one] for one in self.reserved if one in cancelled})
         return Taken(from_pending, from_available, as_debt, rest - as_debt)
 

@@ -1,0 +1,1 @@
+"""Settlements: reports of payments are hints; what is credited is what the chain proves."""

@@ -1,0 +1,137 @@
+"""What a chain can say of a transaction, whichever chain it is, and what that means for a source's report. Pure.
+
+How a chain is asked is `evm.py` and `solana.py`. An answer that is missing, malformed or late is no knowledge: nothing follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from guerdon.activity.settlements.models import HintState
+from guerdon.activity.settlements.names import Network
+from guerdon.activity.settlements.repository_hints import FOREIGN_SENDER, NEVER_LANDED
+
+_NAMESPACE: Final = UUID("6f3a1d52-5c0e-5d0b-9b62-7e3f0c4a9d11")
+"""Of the ids of settlements; never changes."""
+FIRST_LOOK: Final = timedelta(seconds=2)
+LONGEST_PAUSE: Final = timedelta(hours=1)
+WATCHED_FOR: Final = timedelta(hours=24)
+"""How long a transaction that was reported is waited for: authorizations and blockhashes are long over by then."""
+_GIVEN_UP_AFTER: Final = 7 * WATCHED_FOR
+"""A node that said nothing usable of it for so long will not."""
+
+
+class Reason(StrEnum):
+    """Why a transaction that landed is no payment."""
+
+    FAILED = "failed"
+    NO_LISTED_ASSET = "no_listed_asset"
+    """Nothing of an asset that counts was moved: a worthless token, or a call to an address without code."""
+    NOT_A_PAYMENT = "not_a_payment"
+    """Something was, but by no scheme of payments (SAFETY S33)."""
+    ZERO_AMOUNT = "zero_amount"
+    WRONG_DECIMALS = "wrong_decimals"
+    """The asset is listed with other decimals than the chain says it has."""
+    CHANNEL = "channel"
+    """A deposit to, or a withdrawal from, a payment channel: its vouchers are no transfers, and a deposit can be taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One transfer of an asset that counts, as the chain has it. `amount` is in the token's smallest unit and above zero."""
+
+    place: int
+    asset: str
+    payer: str
+    payee: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A transaction in a block of the canonical chain."""
+
+    transaction_hash: str
+    sender: str
+    """Who sent it, or on Solana paid its fee."""
+    block_number: int
+    block_hash: str
+    settled_at: datetime
+    is_final: bool
+    payments: tuple[Payment, ...]
+    reason: Reason | None
+    """Why there are no payments."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotIncluded:
+    """The node has it in no block, and its newest block was made then."""
+
+    head_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The node said nothing that could be used."""
+
+    why: str
+
+
+Answer = Landed | NotIncluded | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a report."""
+
+    state: HintState
+    reason: str | None
+    due_at: datetime
+    attempts: int
+    proof: Landed | None = None
+    """With payments, where there are any to be credited."""
+
+
+def judge(answer: Answer, signers: Collection[str], *, received_at: datetime, attempts: int, now: datetime) -> Verdict:
+    """What an answer means for a report of a source with these signers."""
+    match answer:
+        case Unclear(why):
+            if now - received_at > _GIVEN_UP_AFTER:
+                return Verdict(HintState.NOTHING, NEVER_LANDED, now, attempts + 1)
+            return Verdict(HintState.WATCHING, why[:200], now + pause(attempts + 1), attempts + 1)
+        case NotIncluded(head_at):
+            # A node that has not even seen the time of the report knows nothing of it.
+            if head_at < received_at - timedelta(minutes=1):
+                return Verdict(HintState.WATCHING, "the node lags", now + pause(attempts + 1), attempts + 1)
+            if now - received_at > WATCHED_FOR and head_at - received_at > WATCHED_FOR / 2:
+                return Verdict(HintState.NOTHING, NEVER_LANDED, now, attempts + 1)
+            return Verdict(HintState.WATCHING, "in no block yet", now + pause(attempts), attempts + 1)
+        case Landed():
+            if answer.sender not in signers:
+                return Verdict(HintState.REJECTED, FOREIGN_SENDER, now, attempts)
+            if not answer.payments:
+                return Verdict(HintState.NOTHING, answer.reason, now, attempts)
+            return Verdict(HintState.PROVEN, None, now, attempts, answer)
+
+
+def pause(attempts: int) -> timedelta:
+    """How long to wait before the chain is asked again, after so many times."""
+    return min(FIRST_LOOK * 2 ** min(attempts, 20), LONGEST_PAUSE)
+
+
+def settlement_id(network: Network, transaction_hash: str, place: int, inclusion: int = 1) -> UUID:
+    """The id of a payment: the same from whatever source, however the network is named here, in whatever block (SAFETY S34).
+
+    A payment that was taken back after a reorganisation and came again is another: `inclusion` counts.
+    """
+    name = f"{network.caip2} {transaction_hash} {place}" + (f" {inclusion}" if inclusion > 1 else "")
+    digest = bytearray(hashlib.sha256(_NAMESPACE.bytes + name.encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
