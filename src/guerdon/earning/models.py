@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from guerdon.kit.models import Base, Points, Scope, Utc, scope
+from guerdon.kit.models import Atomic, Base, Points, Scope, Utc, scope
 
 
 class Rule(Base):
@@ -101,7 +101,15 @@ class Accrual(Base):
     __table_args__ = (
         CheckConstraint("points >= 0", name="points"),
         CheckConstraint("reversed between 0 and points", name="reversed"),
+        CheckConstraint("held_for in ('finality', 'holding', 'review', 'rejected', 'reorganised')", name="held_for"),
         Index("ix_accruals_account", "program_id", "account_id", "id"),
+        Index(
+            "ix_accruals_held",
+            "program_id",
+            "held_for",
+            "held_until",
+            postgresql_where=text("held_for in ('finality', 'holding', 'review')"),
+        ),
         scope(Scope.TENANT),
     )
 
@@ -110,10 +118,23 @@ class Accrual(Base):
     account_id: Mapped[UUID]
     asset_id: Mapped[UUID]
     earned_by: Mapped[str]
-    """The event type of the rule."""
+    """The event type of the rule; `settlement`, or `campaign` for a share of a pool."""
     points: Mapped[Points]
     reversed: Mapped[Points] = mapped_column(server_default="0")
     reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     """Each step of the decision: `[{"rule": …, "version": 3, "points": 100}]`."""
     delivery_id: Mapped[UUID | None]
     accrued_at: Mapped[Utc]
+    millionths: Mapped[Atomic | None]
+    """Of a settlement: what it earned with its fraction; what of that is whole is `points`, with what was carried."""
+    volume_micro_usd: Mapped[int | None]
+    settled_at: Mapped[Utc | None]
+    """The time of the settlement's block."""
+    counted: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """What the settlement took of campaigns and caps, to be given back should it be undone."""
+    held_for: Mapped[str | None]
+    """Why its points are not available yet (`earning.volume_terms.Held`), or that they were taken back."""
+    held_until: Mapped[Utc | None]
+    """The end of the program's holding time; of what was held and is available, when it became so."""
+    final_at: Mapped[Utc | None]
+    """When its settlement was known to be final."""
