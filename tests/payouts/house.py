@@ -26,10 +26,12 @@ from guerdon.ledger.models import Delivered, Delivery, PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.ledger.repository import asset_by_symbol
 from guerdon.ledger.verify import Finding
+from guerdon.payouts import drops_jobs
 from guerdon.payouts import jobs as payout_jobs
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Work
 from guerdon.payouts.terms import PayoutTerms
+from guerdon.payouts.terms_drops import DropTerms
 from guerdon.payouts.verify import verify_payouts
 from guerdon.programs import funding
 from guerdon.programs.funding import FundingDeps, FundingRequest
@@ -48,6 +50,7 @@ QUICK_ENGINE = EngineTerms(
     lease_seconds=5, idle_poll_seconds=0.3, min_poll_seconds=0.03, max_poll_seconds=0.05, max_backoff_seconds=0.5,
     funds_check_seconds=0.2, alert_after_seconds=0.5,
 )  # fmt: skip
+QUICK_DROPS = DropTerms(chunk=3, look_seconds=0.2, idle_seconds=0.2, scan_blocks=20, retry_seconds=0.2)
 QUICK = PayoutTerms(wait_seconds=0.3, full_wait_seconds=0.1, sweep_seconds=0.5)
 
 
@@ -89,7 +92,7 @@ class House:
         async def fund(_: UUID) -> Any:
             return await funding.advance(self.funding_deps)
 
-        return {**payout_jobs.handlers(self.deps), funding.WORK: fund}
+        return {**payout_jobs.handlers(self.deps), **drops_jobs.handlers(self.deps, QUICK_DROPS), funding.WORK: fund}
 
     @asynccontextmanager
     async def mining(self, seconds: float = 0.1) -> AsyncGenerator[None]:

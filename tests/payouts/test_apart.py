@@ -123,8 +123,8 @@ async def a_network_that_nobody_can_ask(house: House) -> UUID:
         f"0x{'33' * 20}",
     )
     await house.owner.execute(
-        "insert into treasuries (id, network, asset_id, key_id, address, balance_final, created_at) "
-        "values ($1, 'orphan', $2, $3, $4, 1000, now())",
+        "insert into treasuries (id, network, asset_id, key_id, token_address, token_decimals, address, balance_final, created_at) "
+        f"values ($1, 'orphan', $2, $3, '0x{'33' * 20}', 0, $4, 1000, now())",
         uuid7(),
         asset,
         key,

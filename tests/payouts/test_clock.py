@@ -39,7 +39,7 @@ async def test_s10_a_batch_is_closed_when_it_is_old_enough_by_the_databases_cloc
     async with house.working():
         program = await house.program(funds=100)
     await house.owe(program, {await house.account(program): 10})
-    await reserve(house.database, program, house.asset_id, terms=house.terms, gas_price=GasPrice(None))
+    await reserve(house.database, program, (await house.treasury()).id, terms=house.terms, gas_price=GasPrice(None))
     state = "select state from batches"
     for minutes, expected in ((59, "open"), (60, "frozen")):
         await house.owner.execute(f"update batches set opened_at = now() - interval '{minutes} minutes'")

@@ -43,7 +43,7 @@ async def read(house: House, *arguments: str) -> Any:
 async def test_an_operator_sets_an_asset_up_funds_a_program_and_follows_its_payouts(house: House) -> None:
     async with house.working():
         deployed = await read(house, "contracts", "deploy", "--network", "local", "--asset", "ABC", "--daily-cap", "500")
-        assert set(deployed["contracts"]) == {"RewardDistributor", "RewardToken:ABC", "RewardMinter:ABC"}
+        assert set(deployed["contracts"]) == {"RewardDistributor", "MerkleDrop", "RewardToken:ABC", "RewardMinter:ABC"}
         assert {one["symbol"] for one in await read(house, "asset", "list")} == {"LTZ", "ABC"}
         made = await read(house, "treasury", "create", "ABC", "--low-balance", "10")
         funded = await read(house, "treasury", "fund", "ABC", "--wei", "1000000000000000000")
@@ -114,7 +114,13 @@ async def test_a_quarantined_payout_is_found_retried_and_returned(house: House) 
 async def test_networks_are_added_by_name_or_chain_id(house: House) -> None:
     assert "GUERDON_RPC_SONEIUM_MINATO" in await guerdon(house, "network", "add", "soneium-minato")
     await guerdon(house, "network", "add", "elsewhere", "--chain-id", "4242")
-    known = {one["name"]: one["chainId"] for one in await read(house, "network", "list")}
-    assert known == {"local": 31337, "soneium-minato": 1946, "elsewhere": 4242}
+    assert "GUERDON_RPC_SOLANA_DEVNET" in await guerdon(house, "network", "add", "solana-devnet")
+    assert "is a Solana" in await guerdon(house, "network", "add", "validator", "--solana")
+    known = {one["name"]: (one["namespace"], one["chainId"]) for one in await read(house, "network", "list")}
+    assert known == {
+        "local": ("eip155", 31337), "soneium-minato": ("eip155", 1946), "elsewhere": ("eip155", 4242),
+        "solana-devnet": ("solana", None), "validator": ("solana", None),
+    }  # fmt: skip
+    assert "no chain id" in await guerdon(house, "network", "add", "both", "--solana", "--chain-id", "1", fails=True)
     assert "--chain-id" in await guerdon(house, "network", "add", "nowhere", fails=True)
     assert "GUERDON_RPC_ELSEWHERE" in await guerdon(house, "contracts", "deploy", "--network", "elsewhere", fails=True)

@@ -38,7 +38,7 @@ async def _worker(house: House, nth: int, when: str) -> asyncio.subprocess.Proce
     )  # fmt: skip
 
 
-async def _killed_at(house: House, nth: int, when: str) -> bool:
+async def killed_at(house: House, nth: int, when: str) -> bool:
     """Run a worker up to its nth commit and kill it there; False if it found nothing more to do before."""
     child = await _worker(house, nth, when)
     assert child.stdout is not None
@@ -66,7 +66,7 @@ async def test_s16_killed_at_every_commit_everything_is_paid_once(house: House, 
     for nth in kills:
         accounts = [await house.account(program) for _ in range(3)]
         await house.owe(program, dict.fromkeys(accounts, nth))
-        await _killed_at(house, nth, when)
+        await killed_at(house, nth, when)
     async with house.working():
         await house.until_states({"final": 3 * len(kills)}, seconds=60)
         await house.until(lambda: house.value("select reserved = 0 from treasuries"))
@@ -87,7 +87,7 @@ async def test_s17_killed_while_a_reverted_batch_is_taken_apart_everything_is_pa
     await token.feel(Mood.REVERTS_IN_BLOCKS, wallets[1])
     await house.owe(program, dict.fromkeys(accounts, 10), asset_id=asset)
     for nth in range(4, 14, EVERY):
-        await _killed_at(house, nth, "after" if nth % 4 else "before")
+        await killed_at(house, nth, "after" if nth % 4 else "before")
     async with house.working():
         await house.until_states({"final": 5, "quarantined": 1}, seconds=60)
         await house.until(lambda: house.value("select reserved = 0 from treasuries where asset_id = $1", asset))
@@ -104,7 +104,7 @@ async def test_s29_killed_while_funding_a_program_is_funded_once(house: House) -
     for nth in kills:
         async with house.database.platform() as session:
             await funding.request_funding(session, funding.FundingRequest(program, 100))
-        await _killed_at(house, nth, "after" if nth % 4 else "before")
+        await killed_at(house, nth, "after" if nth % 4 else "before")
     async with house.working():
         await house.until(lambda: house.value("select bool_and(state = 'booked') from fundings"))
     assert await house.value("select funds from program_balances where program_id = $1", program) == 10 + 100 * len(kills)

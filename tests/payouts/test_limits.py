@@ -11,7 +11,7 @@ from guerdon.ledger import service as ledger
 from guerdon.ledger.models import PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.payouts.reserving import GasPrice, Outcome, reserve
-from guerdon.txmanager import treasuries
+from guerdon.txmanager import repository_treasuries, treasuries
 from tests.payouts.house import House
 
 
@@ -144,10 +144,13 @@ class _Race:
     outcomes: list[Outcome] = field(default_factory=list)
 
     async def run(self, times: int) -> None:
+        async with self.house.database.platform() as session:
+            (treasury,) = await repository_treasuries.treasuries_of_asset(session, self.house.asset_id)
+
         async def one() -> None:
             self.outcomes.append(
                 await reserve(
-                    self.house.database, self.program, self.house.asset_id,
+                    self.house.database, self.program, treasury.id,
                     terms=self.house.terms, gas_price=GasPrice(None),
                 )
             )  # fmt: skip

@@ -23,8 +23,8 @@ insert into assets (id, symbol, decimals, delivery, network, mintable, created_a
     values ('{ASSET}', 'LTZ', 0, 'automatic', 'local', true, now());
 insert into keys (id, network, purpose, address, secret_encrypted, created_at)
     values ('{KEY}', 'local', 'treasury', '0x1', '', now());
-insert into treasuries (id, network, asset_id, key_id, address, created_at)
-    values ('{TREASURY}', 'local', '{ASSET}', '{KEY}', '0x1', now());
+insert into treasuries (id, network, asset_id, key_id, token_address, token_decimals, address, created_at)
+    values ('{TREASURY}', 'local', '{ASSET}', '{KEY}', '0x2', 0, '0x1', now());
 insert into intents (id, key_id, network, kind, data, value_wei, state, created_at, updated_at)
     values ('{INTENT}', '{KEY}', 'local', 'pay', '', 0, 'queued', now(), now());
 insert into batches (id, treasury_id, state, opened_at) values ('{BATCH}', '{TREASURY}', 'closed', now());
@@ -68,8 +68,7 @@ async def test_s15_reserving_and_freezing_at_once_do_not_wait_for_each_other_in_
     async def reserves() -> UUID | None:
         await has_batch.wait()
         async with database.platform() as session:
-            treasury = await repository_treasuries.lock_treasury_of_asset(session, ASSET)
-            assert treasury is not None
+            assert await repository_treasuries.lock_treasuries_of_asset(session, ASSET)
             has_treasury.set()
             # Treasury, then batch: the order of SAFETY S15.
             locked = await repository_batches.batch(session, BATCH, for_update=True)
@@ -97,4 +96,4 @@ async def test_s15_a_treasury_that_is_locked_is_locked_for_whoever_would_change_
         with pytest.raises(DBAPIError, match="lock timeout"):
             async with database.platform() as session:
                 await session.execute(text("set local lock_timeout = '200ms'"))
-                await repository_treasuries.lock_treasury_of_asset(session, ASSET)
+                await repository_treasuries.lock_treasuries_of_asset(session, ASSET)

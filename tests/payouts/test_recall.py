@@ -17,9 +17,9 @@ from guerdon.kit.ids import uuid7
 from guerdon.ledger.verify import verify_program
 from guerdon.payouts.distributor import Distributor
 from guerdon.payouts.freezing import close_and_freeze
+from guerdon.payouts.rail import Refusal
 from guerdon.payouts.recalling import PayoutRecall
 from guerdon.payouts.reserving import GasPrice, reserve
-from guerdon.payouts.simulation import Refusal
 from guerdon.programs.models import ReversalPolicy
 from tests.payouts.house import House
 
@@ -34,7 +34,8 @@ class Rewards:
     payouts: list[UUID]
 
     async def reserve(self) -> None:
-        await reserve(self.house.database, self.program, self.house.asset_id, terms=self.house.terms, gas_price=GasPrice(None))
+        treasury = await self.house.treasury()
+        await reserve(self.house.database, self.program, treasury.id, terms=self.house.terms, gas_price=GasPrice(None))
 
     async def reverse(
         self, which: int, points: int | None = None, policy: ReversalPolicy = ReversalPolicy.WITHIN_BALANCE

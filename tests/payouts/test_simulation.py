@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guerdon.kit.ids import uuid7
+from guerdon.payouts.allowances import what_stops_all
 from guerdon.payouts.payments import Payment
-from guerdon.payouts.simulation import Culprits, EnvironmentProblem, Finding, Inseparable, Refusal, explain
+from guerdon.payouts.rail import EnvironmentProblem, Refusal
+from guerdon.payouts.simulation import Culprits, Finding, Inseparable, explain
 
 TREASURY = "0x" + "ee" * 20
 WALLETS = [f"0x{number:040x}" for number in range(1, 201)]
@@ -42,6 +44,9 @@ class Ledger:
             if payment.recipient in self.bad:
                 return Refusal("refused", index if self.names_index else None)
         return None
+
+    async def environment_problem(self, payments: Sequence[Payment]) -> EnvironmentProblem | None:
+        return await what_stops_all(self, payments)
 
     async def allowance(self) -> int:
         return self.allowed

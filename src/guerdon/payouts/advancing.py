@@ -12,20 +12,20 @@ from uuid import UUID
 
 import structlog
 
-from guerdon.chains.contracts import BatchStatus
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, ProgramSession, run_in_platform, run_in_program, transaction_time
 from guerdon.kit.failures import each_apart, note_failure
 from guerdon.kit.outbox import Severity
 from guerdon.ledger.models import DeliveryState
-from guerdon.payouts import alerts, repository, repository_batches, repository_split, simulation, splitting
+from guerdon.payouts import alerts, repository, repository_batches, repository_split, splitting
 from guerdon.payouts.deps import PayoutDeps
-from guerdon.payouts.distributor import Distributor, open_distributor
+from guerdon.payouts.distributor import open_rail
 from guerdon.payouts.freezing import pause_for
 from guerdon.payouts.models import Batch, BatchState
 from guerdon.payouts.payments import Member, by_program, merged
 from guerdon.payouts.quarantine import quarantine_dead
+from guerdon.payouts.rail import BatchStatus, Rail
 from guerdon.payouts.settling import settle
 from guerdon.txmanager import service as txmanager
 from guerdon.txmanager.models import Intent, IntentState, Treasury
@@ -53,6 +53,8 @@ def shown_state(intent: Intent) -> DeliveryState:
             return DeliveryState.SIGNED
         case IntentState.SENT:
             return DeliveryState.SENT
+        case IntentState.EXPIRED:
+            return DeliveryState.EXPIRED
         case IntentState.INCLUDED | IntentState.FINAL:
             return DeliveryState.CONFIRMED if intent.succeeded else DeliveryState.SENT
         case IntentState.FAILED:
@@ -91,22 +93,22 @@ class _Chain:
 
     def __init__(self, deps: PayoutDeps) -> None:
         self._deps = deps
-        self._distributors: dict[UUID, tuple[Treasury, Distributor | None]] = {}
+        self._rails: dict[UUID, tuple[Treasury, Rail | None]] = {}
         self._finalities: dict[UUID, Finality] = {}
 
-    async def of(self, treasury_id: UUID) -> tuple[Treasury, Distributor | None]:
-        """A treasury and its distributor."""
-        if treasury_id not in self._distributors:
+    async def of(self, treasury_id: UUID) -> tuple[Treasury, Rail | None]:
+        """A treasury and what pays from it."""
+        if treasury_id not in self._rails:
             async with self._deps.database.platform() as session:
                 treasury = await session.get_one(Treasury, treasury_id, populate_existing=True)
-            self._distributors[treasury_id] = treasury, await open_distributor(self._deps, treasury)
-        return self._distributors[treasury_id]
+            self._rails[treasury_id] = treasury, await open_rail(self._deps, treasury)
+        return self._rails[treasury_id]
 
-    async def finality(self, treasury_id: UUID, distributor: Distributor, block_number: int) -> Finality | None:
+    async def finality(self, treasury_id: UUID, rail: Rail, block_number: int) -> Finality | None:
         """What the treasury held when the chain was final, at `block_number` or later; None if it is not that far."""
         known = self._finalities.get(treasury_id)
         if known is None or known.block_number < block_number:
-            known = self._finalities[treasury_id] = await distributor.finality()
+            known = self._finalities[treasury_id] = await rail.finality()
         # Another node than the one that told txmanager may be behind it.
         return known if known.block_number >= block_number else None
 
@@ -122,7 +124,7 @@ async def _advance_one(deps: PayoutDeps, chain: _Chain, flight: Flight) -> bool:
         case IntentState.VOID if flight.intent.nonce is None:
             # Cancelled before it had a nonce: it was never signed.
             await splitting.replace(deps, flight.batch.id, split=False)
-        case IntentState.QUEUED if txmanager.would_revert(flight.intent):
+        case IntentState.QUEUED | IntentState.EXPIRED if txmanager.would_revert(flight.intent):
             await _take_back(deps, flight)
         case IntentState.VOID | IntentState.UNKNOWN:
             await _tell_operator(deps, flight)
@@ -170,15 +172,15 @@ async def _show(deps: PayoutDeps, flight: Flight) -> None:
 
 
 async def _deliver(deps: PayoutDeps, chain: _Chain, flight: Flight) -> bool:
-    treasury, distributor = await chain.of(flight.batch.treasury_id)
-    if distributor is None or flight.intent.block_number is None:
+    treasury, rail = await chain.of(flight.batch.treasury_id)
+    if rail is None or flight.intent.block_number is None:
         return False
-    finality = await chain.finality(treasury.id, distributor, flight.intent.block_number)
+    finality = await chain.finality(treasury.id, rail, flight.intent.block_number)
     if finality is None:
         return False
     name = flight.batch.chain_batch_id or ""
-    if (await distributor.statuses([name], finality.block_number))[name] is not BatchStatus.PAID:
-        await _tell_operator(deps, flight, "its transaction is final, but the distributor does not have it as paid")
+    if (await rail.statuses([name], finality.block_number))[name] is not BatchStatus.PAID:
+        await _tell_operator(deps, flight, "its transaction is final, but the chain does not have it as paid")
         return False
     await settle(deps, flight.batch, flight.intent, finality)
     return True
@@ -186,14 +188,14 @@ async def _deliver(deps: PayoutDeps, chain: _Chain, flight: Flight) -> bool:
 
 async def _recover(deps: PayoutDeps, chain: _Chain, flight: Flight) -> bool:
     """A batch that reverted for good: its payouts go into new batches, apart, unless nobody can be paid now (SAFETY S22)."""
-    treasury, distributor = await chain.of(flight.batch.treasury_id)
-    if distributor is None:
+    treasury, rail = await chain.of(flight.batch.treasury_id)
+    if rail is None:
         return False
     async with deps.database.platform() as session:
         members = await repository_batches.members(session, flight.batch.id, unsettled_only=True)
         attempts = await repository_split.lonely_attempts(session, flight.batch.id)
     payments = merged(members)
-    problem = await simulation.environment_problem(distributor, payments) if payments else None
+    problem = await rail.environment_problem(payments) if payments else None
     if problem is not None:
         await pause_for(deps, treasury, problem)
         return False

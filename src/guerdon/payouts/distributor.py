@@ -1,16 +1,21 @@
-"""The distributor contract as one treasury sees it: would a batch be paid, was it, what is its id (SAFETY S17). Reads only."""
+"""Payouts on EVM networks (`rail.py`), by the distributor contract as one treasury sees it: would a batch be paid, was it, what
+is its id (SAFETY S17). Reads only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from guerdon.chains import contracts
-from guerdon.chains.contracts import BatchStatus, PayCall
+from guerdon.chains.contracts import PayCall
+from guerdon.chains.networks import SOLANA
 from guerdon.chains.port import ChainUnavailableError, RpcError
-from guerdon.ledger.models import Asset
+from guerdon.payouts.allowances import what_stops_all
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.payments import Payment
-from guerdon.payouts.simulation import Refusal
+from guerdon.payouts.rail import BatchStatus, Call, EnvironmentProblem, Rail, Refusal
+from guerdon.payouts.solana.rail import SolanaRail
+from guerdon.payouts.solana.reading import Reader
 from guerdon.txmanager import repository_treasuries, tokens
 from guerdon.txmanager.chain import Rpc
 from guerdon.txmanager.models import Network, Treasury
@@ -37,11 +42,11 @@ class Distributor:
         """Whose tokens it moves here."""
         return self._treasury
 
-    def pay_call(self, batch: bytes, supersedes: Sequence[str], payments: Sequence[Payment]) -> bytes:
-        """The transaction that pays a batch."""
-        return contracts.pay_call(self._token, batch, supersedes, _pairs(payments))
+    def transaction(self, batch: bytes, supersedes: Sequence[str], payments: Sequence[Payment]) -> Call:
+        """The call that pays a batch."""
+        return Call(self._address, contracts.pay_call(self._token, batch, supersedes, _pairs(payments)))
 
-    def chain_batch_id(self, batch: bytes, payments: Sequence[Payment]) -> str:
+    def name_of_batch(self, batch: bytes, payments: Sequence[Payment]) -> str:
         """The id under which the contract will know this batch, bound to its contents."""
         return contracts.batch_id(self._chain_id, self._address, self._token, batch, _pairs(payments))
 
@@ -51,7 +56,11 @@ class Distributor:
 
     async def simulate(self, batch: bytes, supersedes: Sequence[str], payments: Sequence[Payment]) -> Refusal | None:
         """None if the treasury could pay this now."""
-        call = {"from": self._treasury, "to": self._address, "data": f"0x{self.pay_call(batch, supersedes, payments).hex()}"}
+        call = {
+            "from": self._treasury,
+            "to": self._address,
+            "data": f"0x{self.transaction(batch, supersedes, payments).data.hex()}",
+        }
         (answer,) = await self._rpc.batch([("eth_call", (call, "latest"))])
         if not isinstance(answer, RpcError):
             return None
@@ -59,16 +68,20 @@ class Distributor:
             raise ChainUnavailableError(str(answer)) from answer
         return _refusal(answer)
 
-    async def statuses(self, ids: Sequence[str], block_number: int | None = None) -> dict[str, BatchStatus]:
+    async def statuses(self, names: Sequence[str], position: int | None = None) -> dict[str, BatchStatus]:
         """What the contract has of batches of this treasury after a block; after the finalized one, if none is given."""
-        if not ids:
+        if not names:
             return {}
-        number = await tokens.final_block(self._rpc) if block_number is None else block_number
+        number = await tokens.final_block(self._rpc) if position is None else position
         answers = [
             await tokens.read(self._rpc, self._address, contracts.status_of_call(self._treasury, value), hex(number))
-            for value in ids
+            for value in names
         ]
-        return {value: contracts.read_status(answer) for value, answer in zip(ids, answers, strict=True)}
+        return {value: BatchStatus(contracts.read_status(answer)) for value, answer in zip(names, answers, strict=True)}
+
+    async def environment_problem(self, payments: Sequence[Payment]) -> EnvironmentProblem | None:
+        """What stops even a known-good transfer, the smallest amount from the treasury to itself; None if that works."""
+        return await what_stops_all(self, payments)
 
     async def finality(self) -> Finality:
         """What the treasury holds after the finalized block."""
@@ -87,14 +100,23 @@ async def open_distributor(deps: PayoutDeps, treasury: Treasury) -> Distributor 
     """The distributor of a treasury's network; None if there is none yet."""
     async with deps.database.platform() as session:
         address = await repository_treasuries.contract_address(session, treasury.network, DISTRIBUTOR)
-        asset = await session.get_one(Asset, treasury.asset_id)
         network = await session.get_one(Network, treasury.network)
-    if address is None or asset.token_address is None:
+    if address is None:
         return None
     rpc = await deps.chain(treasury.network)
     return Distributor(
-        rpc, chain_id=network.chain_id, address=address, token=asset.token_address, treasury_address=treasury.address
+        rpc, chain_id=network.evm_chain_id, address=address, token=treasury.token_address, treasury_address=treasury.address
     )
+
+
+async def open_rail(deps: PayoutDeps, treasury: Treasury) -> Rail | None:
+    """What pays from a treasury; None while that is not set up. A network of another namespace has a rail of its own here."""
+    async with deps.database.platform() as session:
+        network = await session.get_one(Network, treasury.network)
+    if network.namespace == SOLANA:
+        reader = Reader(await deps.chain(treasury.network), network.genesis_hash)
+        return SolanaRail(reader, deps.database, treasury)
+    return await open_distributor(deps, treasury)
 
 
 def _pairs(payments: Sequence[Payment]) -> list[tuple[str, int]]:

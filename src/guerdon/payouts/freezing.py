@@ -20,11 +20,13 @@ from guerdon.kit.failures import each_apart, note_failure
 from guerdon.kit.outbox import Severity
 from guerdon.payouts import repository_batches, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
-from guerdon.payouts.distributor import Distributor, open_distributor
+from guerdon.payouts.distributor import open_rail
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member, merged
 from guerdon.payouts.quarantine import quarantine
-from guerdon.payouts.simulation import Culprits, EnvironmentProblem, Inseparable
+from guerdon.payouts.rail import EnvironmentProblem, Rail
+from guerdon.payouts.simulation import Culprits, Inseparable
+from guerdon.payouts.solana import repository as opened
 from guerdon.txmanager import service as txmanager
 from guerdon.txmanager import treasuries
 from guerdon.txmanager.models import Treasury
@@ -96,17 +98,17 @@ async def _freeze(deps: PayoutDeps, batch_id: UUID) -> Frozen:
         return Frozen.FROZEN
     if ready.treasury.paused_at is not None and not ready.treasury.resumes_by_itself:
         return Frozen.WAITS
-    distributor = await open_distributor(deps, ready.treasury)
-    if distributor is None:
+    rail = await open_rail(deps, ready.treasury)
+    if rail is None:
         return Frozen.WAITS
-    supersedes = await splitting.ancestors_to_name(deps, distributor, batch_id)
+    supersedes = await splitting.ancestors_to_name(deps, rail, batch_id)
     if supersedes is None:
         return Frozen.CHANGED
-    refusal = await distributor.simulate(batch_id.bytes, supersedes, merged(ready.members))
+    refusal = await rail.simulate(batch_id.bytes, supersedes, merged(ready.members))
     if refusal is None:
         await _resume(deps, ready.treasury)
-        return await _fix(deps, distributor, ready, supersedes)
-    finding = await simulation.explain(distributor, batch_id, supersedes, merged(ready.members), refusal)
+        return await _fix(deps, rail, ready, supersedes)
+    finding = await simulation.explain(rail, batch_id, supersedes, merged(ready.members), refusal)
     return await _act_on(deps, ready, finding)
 
 
@@ -128,10 +130,11 @@ async def _dissolve_empty(deps: PayoutDeps, batch_id: UUID) -> None:
     await run_in_platform(deps.database, dissolve)
 
 
-async def _fix(deps: PayoutDeps, distributor: Distributor, ready: _Ready, supersedes: Sequence[str]) -> Frozen:
+async def _fix(deps: PayoutDeps, rail: Rail, ready: _Ready, supersedes: Sequence[str]) -> Frozen:
     """Freeze what was simulated and queue its transaction, in one go (SAFETY S16); only the platform's rows are touched (S15)."""
     payments = merged(ready.members)
     batch_id = ready.batch.id
+    call = rail.transaction(batch_id.bytes, supersedes, payments)
 
     async def freeze(session: PlatformSession) -> Frozen:
         batch = await repository_batches.batch(session, batch_id, for_update=True)
@@ -145,18 +148,21 @@ async def _fix(deps: PayoutDeps, distributor: Distributor, ready: _Ready, supers
         batch.frozen_at = await transaction_time(session)
         batch.size = len(ready.members)
         batch.total_atomic = sum(payment.amount_atomic for payment in payments)
-        batch.chain_batch_id = distributor.chain_batch_id(batch_id.bytes, payments)
+        batch.chain_batch_id = rail.name_of_batch(batch_id.bytes, payments)
         batch.supersedes = list(supersedes)
         batch.intent_id = await txmanager.queue(
             session,
             key_id=ready.treasury.key_id,
             network=ready.treasury.network,
             kind="pay",
-            to=distributor.address,
-            data=distributor.pay_call(batch_id.bytes, supersedes, payments),
+            to=call.to,
+            data=call.data,
+            value_wei=call.value,
             ref=batch_id,
             work_kind=Work.ADVANCE,
+            intent_id=call.intent_id,
         )
+        await opened.note_opened(session, ready.treasury, call.opens, batch_id)
         return Frozen.FROZEN
 
     return await run_in_platform(deps.database, freeze)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from guerdon.chains import contracts
-from guerdon.chains.contracts import BatchStatus, PayCall
+from guerdon.chains.contracts import PayCall
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.ids import uuid7
@@ -25,6 +25,7 @@ from guerdon.payouts.matching import match
 from guerdon.payouts.models import Batch, BatchMember, BatchState
 from guerdon.payouts.payments import Member
 from guerdon.payouts.quarantine import release
+from guerdon.payouts.rail import BatchStatus
 from guerdon.payouts.repository_import import Candidate
 from guerdon.txmanager import importing, repository_imported, repository_treasuries, service_keys, treasuries
 from guerdon.txmanager import service as txmanager
@@ -118,7 +119,7 @@ def _read(purses: Sequence[_Purse], to: str | None, data: bytes) -> tuple[_Purse
     except ValueError:
         return None
     for purse in purses:
-        same = (purse.distributor.address.lower(), str(purse.asset.token_address).lower())
+        same = (purse.distributor.address.lower(), purse.treasury.token_address.lower())
         if same == ((to or "").lower(), call.token.lower()):
             return purse, call
     return None
@@ -233,9 +234,7 @@ class _Delivery:
             return
         per_point = self._purse.asset.atomic_per_point
         async with program_scope(session, self._program_id):
-            candidates = await repository_import.lock_candidates(
-                session, self._program_id, self._purse.asset.id, sorted(left), per_point
-            )
+            candidates = await repository_import.lock_candidates(session, self._program_id, treasury, sorted(left), per_point)
             parts = [part for wallet, amount in left.items() for part in _paid_of(candidates, wallet, amount, per_point)]
             if not parts:
                 return

@@ -88,6 +88,19 @@ class BatchMember(Base):
     """Its reservation is released: delivered, or given to another batch, or given back. Set with the ledger's posting."""
 
 
+class OpenedTokenAccount(Base):
+    """A wallet whose token account on a Solana one of our transactions made: its rent is paid once (SAFETY S25)."""
+
+    __tablename__ = "opened_token_accounts"
+    __table_args__ = (scope(Scope.PLATFORM),)
+
+    network: Mapped[str] = mapped_column(ForeignKey("networks.name"), primary_key=True)
+    token_address: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("batches.id"))
+    """The last one that was to make it."""
+
+
 class GasSpent(Base):
     """Wei that payouts of a program reserved or cost on a day (SAFETY S25)."""
 

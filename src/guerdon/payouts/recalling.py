@@ -23,12 +23,14 @@ class PayoutRecall:
 
     async def lock(self, session: PlatformSession, program_id: UUID, asset_id: UUID, account_id: UUID) -> list[UUID]:
         """See `Recall`."""
-        treasury = await repository_treasuries.lock_treasury_of_asset(session, asset_id)
-        if treasury is None:
+        # All of them, in one order: a claim may wait at any.
+        purses = await repository_treasuries.lock_treasuries_of_asset(session, asset_id)
+        if not purses:
             return []
+        ids = [treasury.id for treasury in purses]
         locked: set[UUID] = set()
         while True:
-            found = await repository_recall.unsigned(session, program_id, account_id, treasury.id)
+            found = await repository_recall.unsigned(session, program_id, account_id, ids)
             unlocked = sorted({place.batch_id for place in found} - locked)
             if not unlocked:
                 # Read after every lock: none of these batches is frozen, nor can be now.
@@ -50,7 +52,10 @@ class PayoutRecall:
         (delivery,) = await repository.lock_deliveries(session, member.program_id, [member.delivery_id])
         if delivery.state == DeliveryState.REFUSED:
             amount = member.amount_atomic
-            delivery.batch_id, delivery.network, delivery.destination, delivery.amount_atomic = None, None, None, None
+            delivery.batch_id = None
+            if delivery.kind != "claim":
+                # What was agreed in a claim stays to be seen.
+                delivery.network, delivery.destination, delivery.amount_atomic = None, None, None
             await settle_gas(session, treasury.network, batch, [member], 0)
             await repository_batches.delete_members(session, batch.id, member.program_id, [member.delivery_id])
             batch.size -= 1

@@ -12,7 +12,6 @@ from enum import StrEnum
 from uuid import UUID
 
 from guerdon.accounts import repository as accounts
-from guerdon.chains.contracts import BatchStatus
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
@@ -21,8 +20,9 @@ from guerdon.ledger import service as ledger
 from guerdon.ledger.models import Delivery, DeliveryState, PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.payouts import alerts, quarantine, repository, repository_batches, repository_read, repository_split
+from guerdon.payouts.claims.checks import payable_destination, require_still_proven
 from guerdon.payouts.deps import PayoutDeps
-from guerdon.payouts.distributor import open_distributor
+from guerdon.payouts.distributor import open_rail
 from guerdon.payouts.errors import (
     AccountInDebtError,
     BatchNotFoundError,
@@ -33,6 +33,8 @@ from guerdon.payouts.errors import (
 )
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member
+from guerdon.payouts.rail import BatchStatus
+from guerdon.payouts.releasing import give_points_back
 from guerdon.payouts.repository_split import Ancestor
 from guerdon.payouts.reserving import put
 from guerdon.txmanager import repository_treasuries, treasuries
@@ -59,20 +61,24 @@ class Proof:
     batches: tuple[Ancestor, ...]
 
 
-async def retry(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) -> Settled:
-    """Pay a quarantined payout again, to the account's present wallet, superseding every batch that it was in.
+async def retry(deps: PayoutDeps, program_id: UUID, delivery_id: UUID, *, destination: str | None = None) -> Settled:
+    """Pay a quarantined payout again, superseding every batch that it was in: to the account's present wallet, a claim to its own
+    destination or to another proven address of the account (SAFETY S23).
 
-    Raises `PayoutNotFoundError`, `PayoutNotStuckError`, `AccountInDebtError`, `TreasuryShortError`.
+    Raises `PayoutNotFoundError`, `PayoutNotStuckError`, `AccountInDebtError`, `TreasuryShortError`, and for a claim
+    `AddressNotProvenError`, `AddressWaitsError`, `AddressDeniedError`.
     """
     treasury = await _treasury_of(deps, program_id, delivery_id)
     proof = await prove(deps, treasury, program_id, delivery_id)
+    if proof.paid_by is None:
+        await _ask_wallet(deps, program_id, delivery_id, destination)
 
     async def again(session: PlatformSession) -> Settled:
         locked = await repository_treasuries.lock_treasury(session, treasury.id)
         if proof.paid_by is not None:
             return await _deliver_proven(session, program_id, delivery_id, proof.paid_by)
         await _still_the_same(session, program_id, delivery_id, proof)
-        return await _reserve_again(session, locked, program_id, delivery_id)
+        return await _reserve_again(session, locked, program_id, delivery_id, destination)
 
     return await run_in_platform(deps.database, again)
 
@@ -95,14 +101,8 @@ async def give_back(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) -> Se
         now = await transaction_time(session)
         async with program_scope(session, program_id):
             delivery = await _lock_quarantined(session, program_id, delivery_id)
-            # Read under the lock: what was reversed while the payout was stuck is repaid first (SAFETY S13).
-            repaid = min(await _locked_debt(session, delivery), delivery.points)
-            amounts = ((PostingKind.RELEASE, delivery.points), (PostingKind.REPAY, repaid), (PostingKind.SETTLE_DEBT, repaid))
-            movements = [
-                Movement(kind, delivery.id, delivery.asset_id, amount, delivery.account_id) for kind, amount in amounts if amount
-            ]
-            await ledger.post(session, program_id, movements, now)
-            delivery.state, delivery.updated_at = DeliveryState.RETURNED, now
+            # What was reversed while the payout was stuck is repaid first (SAFETY S13).
+            await give_points_back(session, delivery, DeliveryState.RETURNED, delivery.reason, now)
         await _close_alert(session, delivery_id)
         return Settled.RETURNED
 
@@ -156,10 +156,10 @@ async def prove(deps: PayoutDeps, treasury: Treasury, program_id: UUID, delivery
         spent = {one.batch_id: await _is_spent(session, one.batch_id) for one in batches}
     if not batches:
         return Proof(None, can_never_land=True, batches=())
-    distributor = await open_distributor(deps, treasury)
-    if distributor is None:
+    rail = await open_rail(deps, treasury)
+    if rail is None:
         return Proof(None, can_never_land=False, batches=tuple(batches))
-    statuses = await distributor.statuses([one.chain_batch_id for one in batches])
+    statuses = await rail.statuses([one.chain_batch_id for one in batches])
     paid = [one.batch_id for one in batches if statuses[one.chain_batch_id] is BatchStatus.PAID]
     dead = all(statuses[one.chain_batch_id] is BatchStatus.VOID or spent[one.batch_id] for one in batches)
     return Proof(paid[0] if paid else None, can_never_land=dead and not paid, batches=tuple(batches))
@@ -182,10 +182,18 @@ async def _treasury_of(deps: PayoutDeps, program_id: UUID, delivery_id: UUID) ->
     if delivery.state != DeliveryState.QUARANTINED:
         raise PayoutNotStuckError(details={"state": delivery.state})
     async with deps.database.platform() as session:
-        treasury = await repository_treasuries.treasury_of_asset(session, delivery.asset_id)
+        treasury = await repository_treasuries.treasury_on(session, delivery.asset_id, str(delivery.network))
     if treasury is None:
         raise TreasuryShortError
     return treasury
+
+
+async def _ask_wallet(deps: PayoutDeps, program_id: UUID, delivery_id: UUID, destination: str | None) -> None:
+    """Before a claim is paid again, its destination's chain is asked where that is a contract wallet (SAFETY S7)."""
+    async with deps.database.program(program_id) as session:
+        delivery = await repository_read.payout(session, program_id, delivery_id)
+    if delivery is not None and delivery.kind == "claim":
+        await require_still_proven(deps, program_id, delivery, destination or str(delivery.destination))
 
 
 async def _still_the_same(session: PlatformSession, program_id: UUID, delivery_id: UUID, proof: Proof) -> None:
@@ -208,14 +216,19 @@ async def _locked_debt(session: PlatformSession, delivery: Delivery) -> int:
     return balances[key].debt
 
 
-async def _reserve_again(session: PlatformSession, treasury: Treasury, program_id: UUID, delivery_id: UUID) -> Settled:
+async def _reserve_again(
+    session: PlatformSession, treasury: Treasury, program_id: UUID, delivery_id: UUID, destination: str | None
+) -> Settled:
     """Into a batch of its own: what could not be paid once does not hold up others again."""
     now = await transaction_time(session)
     async with program_scope(session, program_id):
         delivery = await _lock_quarantined(session, program_id, delivery_id)
         if await _locked_debt(session, delivery):
             raise AccountInDebtError
-        wallet = await accounts.wallet_of(session, program_id, delivery.account_id)
+        if delivery.kind == "claim":
+            wallet = await payable_destination(session, delivery, destination or str(delivery.destination))
+        else:
+            wallet = await accounts.wallet_of(session, program_id, delivery.account_id)
         amount = delivery.amount_atomic or 0
         if treasury.paused_at is not None or treasuries.spendable(treasury, now) < amount:
             raise TreasuryShortError

@@ -41,7 +41,7 @@ class Waiting:
     account_id: UUID
     points: int
     amount_atomic: int | None
-    wallet_address: str
+    destination: str
 
 
 async def assets_waiting(session: ScopedSession, program_id: UUID) -> Sequence[UUID]:
@@ -70,7 +70,7 @@ _ASSETS_WAITING = text(
 _WAITING = text(
     """
     select d.id, d.account_id, d.points, d.amount_atomic,
-           (select a.wallet_address from accounts a where a.program_id = :program_id and a.id = d.account_id) as wallet_address
+           (select a.wallet_address from accounts a where a.program_id = :program_id and a.id = d.account_id) as destination
       from deliveries d
      where d.program_id = :program_id and d.asset_id = :asset_id and d.state = 'approved'
        and coalesce((select b.debt from account_balances b
@@ -82,11 +82,11 @@ _WAITING = text(
 
 
 async def lock_waiting(session: ScopedSession, program_id: UUID, asset_id: UUID, limit: int) -> list[Waiting]:
-    """The oldest payouts to reserve, locked; those that another transaction holds are left out."""
+    """The oldest payouts of an automatic asset to reserve, locked; those that another transaction holds are left out."""
     rows = await session.execute(_WAITING, {"program_id": program_id, "asset_id": asset_id, "limit": limit})
     return [
         Waiting(
-            row.id, row.account_id, row.points, None if row.amount_atomic is None else int(row.amount_atomic), row.wallet_address
+            row.id, row.account_id, row.points, None if row.amount_atomic is None else int(row.amount_atomic), row.destination
         )
         for row in rows
     ]

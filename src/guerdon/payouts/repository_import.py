@@ -81,7 +81,7 @@ async def programs_waiting(session: PlatformSession, asset_id: UUID) -> Sequence
 _CANDIDATES = text(
     """
     select d.id, d.points, d.amount_atomic, d.state, d.kind, r.batch_id,
-           case when d.state = 'approved' then a.wallet_address else d.destination end as wallet
+           coalesce(d.destination, a.wallet_address) as wallet
       from deliveries d
       join accounts a on a.program_id = :program_id and a.id = d.account_id
       left join lateral (select m.batch_id, b.state, i.state as intent_state, i.nonce as intent_nonce
@@ -89,11 +89,11 @@ _CANDIDATES = text(
                            join batches b on b.id = m.batch_id and b.state in ('open', 'closed', 'frozen')
                            left join intents i on i.id = b.intent_id
                           where m.program_id = :program_id and m.delivery_id = d.id and not m.settled limit 1) r on true
-     where d.program_id = :program_id and d.asset_id = :asset_id
+     where d.program_id = :program_id and d.asset_id = :asset_id and (d.network is null or d.network = :network)
        and d.state not in ('final', 'refused', 'returned', 'requested', 'in_review')
        and (d.state in ('approved', 'quarantined') or r.state in ('open', 'closed')
             or (r.state = 'frozen' and (r.intent_state = 'queued' or (r.intent_state = 'void' and r.intent_nonce is null))))
-       and lower(case when d.state = 'approved' then a.wallet_address else d.destination end) = any(:wallets)
+       and lower(coalesce(d.destination, a.wallet_address)) = any(:wallets)
      order by d.id
        for update of d
     """
@@ -101,10 +101,13 @@ _CANDIDATES = text(
 
 
 async def lock_candidates(
-    session: ScopedSession, program_id: UUID, asset_id: UUID, wallets: Sequence[str], atomic_per_point: int
+    session: ScopedSession, program_id: UUID, treasury: Treasury, wallets: Sequence[str], atomic_per_point: int
 ) -> list[Candidate]:
-    """A program's payouts to these wallets (lower case) that wait or are reserved in what has no nonce, locked, oldest first."""
-    rows = await session.execute(_CANDIDATES, {"program_id": program_id, "asset_id": asset_id, "wallets": list(wallets)})
+    """A program's payouts from a treasury to these wallets (lower case) that wait or are reserved in what has no nonce, locked,
+    oldest first.
+    """
+    places = {"asset_id": treasury.asset_id, "network": treasury.network, "wallets": list(wallets)}
+    rows = await session.execute(_CANDIDATES, {"program_id": program_id, **places})
     return [
         Candidate(
             row.id,

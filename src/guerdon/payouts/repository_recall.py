@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Uuid
 
 from guerdon.kit.database import PlatformSession
 from guerdon.payouts.models import BatchMember
@@ -26,17 +29,18 @@ _UNSIGNED = text(
       join batch_members m on m.program_id = :program_id and m.delivery_id = d.id and not m.settled
       join batches b on b.id = m.batch_id
      where d.program_id = :program_id and d.account_id = :account_id and d.state = 'reserved'
-       and b.treasury_id = :treasury_id and b.state in ('open', 'closed')
+       and b.treasury_id = any(:treasuries) and b.state in ('open', 'closed')
        and not exists (select from batch_members o join batches f on f.id = o.batch_id
                         where o.program_id = :program_id and o.delivery_id = d.id and f.chain_batch_id is not null)
      order by m.delivery_id
     """
-)
+).bindparams(bindparam("treasuries", type_=ARRAY(Uuid())))
 
 
-async def unsigned(session: PlatformSession, program_id: UUID, account_id: UUID, treasury_id: UUID) -> list[Place]:
-    """An account's payouts in batches of a treasury that are not frozen, and that were in no frozen one before."""
-    rows = await session.execute(_UNSIGNED, {"program_id": program_id, "account_id": account_id, "treasury_id": treasury_id})
+async def unsigned(session: PlatformSession, program_id: UUID, account_id: UUID, treasuries: Sequence[UUID]) -> list[Place]:
+    """An account's payouts in batches of these treasuries that are not frozen, and that were in no frozen one before."""
+    wanted = {"program_id": program_id, "account_id": account_id, "treasuries": list(treasuries)}
+    rows = await session.execute(_UNSIGNED, wanted)
     return [Place(row.delivery_id, row.batch_id) for row in rows]
 
 

@@ -22,12 +22,17 @@ class EndedBatch:
 
 
 _CHECKS = {
-    "what a treasury has reserved is what unfinished batches are to pay": """
-        select t.address as subject, t.reserved::text as reserved, coalesce(s.total, 0)::text as in_batches
+    "what a treasury has reserved is what unfinished batches and drops are to pay": """
+        select t.address as subject, t.reserved::text as reserved, coalesce(s.total, 0)::text as in_batches_and_drops
           from treasuries t
-          left join (select b.treasury_id, sum(m.amount_atomic) as total
-                       from batches b join batch_members m on m.batch_id = b.id
-                      where b.state in ('open', 'closed', 'frozen') and not m.settled group by 1) s on s.treasury_id = t.id
+          left join (select treasury_id, sum(amount) as total
+                       from (select b.treasury_id, m.amount_atomic as amount
+                               from batches b join batch_members m on m.batch_id = b.id
+                              where b.state in ('open', 'closed', 'frozen') and not m.settled
+                              union all
+                             select e.treasury_id, d.added_atomic
+                               from drops d join drop_seasons e on e.program_id = d.program_id and e.id = d.season_id
+                              where d.state = 'publishing') r group by 1) s on s.treasury_id = t.id
          where t.reserved <> coalesce(s.total, 0)
     """,
     "a treasury has not reserved more than it holds": """

@@ -10,22 +10,21 @@ from uuid import UUID
 
 import structlog
 
-from guerdon.chains.contracts import BatchStatus
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.payouts import alerts, repository, repository_batches, repository_split
 from guerdon.payouts.deps import PayoutDeps
-from guerdon.payouts.distributor import Distributor
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member, by_program, child_batch_id, gas_day, halves, shared_cost
 from guerdon.payouts.quarantine import quarantine
+from guerdon.payouts.rail import BatchStatus, Rail
 from guerdon.txmanager.models import Treasury
 
 log = structlog.get_logger("guerdon.payouts")
 
 
-async def ancestors_to_name(deps: PayoutDeps, distributor: Distributor, batch_id: UUID) -> list[str] | None:
+async def ancestors_to_name(deps: PayoutDeps, rail: Rail, batch_id: UUID) -> list[str] | None:
     """Ids on chain of every earlier batch of a batch's payouts that is not final there; None if the batch had to be changed.
 
     A payout that the chain proves to be paid by an earlier batch is taken out: it must not be paid again.
@@ -34,7 +33,7 @@ async def ancestors_to_name(deps: PayoutDeps, distributor: Distributor, batch_id
         ancestors = await repository_split.ancestors(session, batch_id)
     if not ancestors:
         return []
-    statuses = await distributor.statuses([ancestor.chain_batch_id for ancestor in ancestors])
+    statuses = await rail.statuses([ancestor.chain_batch_id for ancestor in ancestors])
     paid = {
         ancestor.batch_id: ancestor.chain_batch_id
         for ancestor in ancestors

@@ -13,16 +13,18 @@ from guerdon.kit.database import PlatformSession, run_in_platform, transaction_t
 from guerdon.kit.failures import forget_unseen, note_failure
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.ledger.models import DeliveryState
-from guerdon.payouts import alerts, repository_batches, repository_read
+from guerdon.payouts import alerts, repository_batches, repository_drops, repository_read
 from guerdon.payouts.deps import PayoutDeps
+from guerdon.payouts.distributor import open_rail
 from guerdon.payouts.models import Work
+from guerdon.payouts.models_drops import WORK as DROPS
 from guerdon.programs import funding, repository_funding
-from guerdon.txmanager import repository_treasuries, tokens, treasuries
+from guerdon.txmanager import repository_treasuries, treasuries
 from guerdon.txmanager.alerts import FEE_OVER_CAP
 from guerdon.txmanager.sightings import look_at_networks
 from guerdon.txmanager.treasuries import Finality
 
-_SEEN_AGAIN = (alerts.TOO_LARGE, FEE_OVER_CAP)
+_SEEN_AGAIN = (alerts.TOO_LARGE, alerts.UNFUNDED, FEE_OVER_CAP)
 """Alerts that are raised anew as long as their cause stands, and by nobody closed."""
 
 log = structlog.get_logger("guerdon.payouts")
@@ -30,7 +32,7 @@ log = structlog.get_logger("guerdon.payouts")
 
 async def sweep(deps: PayoutDeps) -> timedelta:
     """Look at everything unfinished; when to come again."""
-    await look_at_networks(deps.database, deps.chain)
+    await look_at_networks(deps.database, deps.chain, deps.solana)
     await _refresh_treasuries(deps)
     await run_in_platform(deps.database, lambda session: _wake_forgotten(deps, session))
     return timedelta(seconds=deps.terms.sweep_seconds)
@@ -39,11 +41,12 @@ async def sweep(deps: PayoutDeps) -> timedelta:
 async def _refresh_treasuries(deps: PayoutDeps) -> None:
     async with deps.database.platform() as session:
         known = await repository_treasuries.treasuries(session)
-    for treasury, asset, _ in known:
-        if asset.token_address is None:
-            continue
+    for treasury, _, _ in known:
         try:
-            finality = await tokens.finality(await deps.chain(treasury.network), asset.token_address, treasury.address)
+            rail = await open_rail(deps, treasury)
+            if rail is None:
+                continue
+            finality = await rail.finality()
         except ChainUnavailableError as error:
             log.warning("payouts.sweep.chain_unavailable", network=treasury.network, error=str(error))
             continue
@@ -67,6 +70,8 @@ async def _wake_forgotten(deps: PayoutDeps, session: PlatformSession) -> None:
         await jobs.wake(session, Work.ADVANCE, PLATFORM_PROGRAM_ID)
     if await repository_funding.pending(session):
         await jobs.wake(session, funding.WORK, PLATFORM_PROGRAM_ID)
+    if await repository_drops.is_anything_unfinished(session):
+        await jobs.wake(session, DROPS, PLATFORM_PROGRAM_ID)
     for program_id in await repository_read.programs_waiting(session, DeliveryState.APPROVED, stale):
         await jobs.wake(session, Work.RESERVE, program_id)
 

@@ -1,0 +1,1 @@
+"""Claims: points that become tokens at a rate, on a member's request."""

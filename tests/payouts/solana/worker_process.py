@@ -1,0 +1,43 @@
+"""A worker with an engine for Solana as a process of its own, for tests that kill it: the product's parts, told by the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from uuid import UUID
+
+from guerdon.chains.jsonrpc import JsonRpc
+from guerdon.kit.database import Database
+from guerdon.kit.secrets import KeyRing, MasterKey
+from guerdon.kit.worker import Worker
+from guerdon.payouts import jobs
+from guerdon.payouts.deps import PayoutDeps
+from guerdon.payouts.terms import PayoutTerms
+from guerdon.txmanager.solana.engine import SolanaEngine
+from guerdon.txmanager.terms import EngineTerms
+
+
+async def main() -> None:
+    told = json.loads(os.environ["WORKER"])
+    database, rpc = Database(told["database"]), JsonRpc(told["rpc"])
+
+    async def chain(_network: str, /) -> JsonRpc:
+        return rpc
+
+    deps = PayoutDeps(database, chain, PayoutTerms(**told["terms"]))
+    engine = SolanaEngine(
+        database=database,
+        rpc=rpc,
+        secrets=KeyRing(MasterKey.from_text(told["master"])),
+        network=told["network"],
+        deployment_id=UUID(told["deployment"]),
+        terms=EngineTerms(**told["engine"]),
+    )
+    await jobs.schedule(deps)
+    stop = asyncio.Event()
+    await asyncio.gather(engine.run(stop), Worker(database, jobs.handlers(deps)).run(stop))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
