@@ -190,7 +190,7 @@ async def test_s3_verification_finds_tokens_that_left_the_treasury(house: House)
         await house.node.mine(3)
         (found,) = await house.findings()
     assert found.check == "funds and what is owed are backed by the treasury"
-    assert (found.detail["promised_atomic"], found.detail["held_atomic"]) == ("100", "99")
+    assert (found.detail["promised_points"], found.detail["held_atomic"]) == ("100", "99")
 
 
 async def test_s13_funds_that_were_not_booked_can_not_be_promised(house: House) -> None:

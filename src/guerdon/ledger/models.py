@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from guerdon.kit.models import Atomic, Base, Points, Scope, Utc, scope
+from guerdon.ledger.rates import Rate
 
 
 class Delivered(StrEnum):
@@ -50,6 +51,7 @@ class PostingKind(StrEnum):
     DEFUND = "defund"
     REWARD = "reward"
     REWARD_HELD = "reward_held"
+    REVERSE_HELD = "reverse_held"
     HOLD = "hold"
     RELEASE = "release"
     DELIVER = "deliver"
@@ -57,6 +59,7 @@ class PostingKind(StrEnum):
     OWE = "owe"
     REPAY = "repay"
     SETTLE_DEBT = "settle_debt"
+    EXPIRE = "expire"
 
 
 class DeliveryState(StrEnum):
@@ -107,6 +110,60 @@ class Asset(Base):
     mintable: Mapped[bool]
     """Whether we hold the right to mint it, through `RewardMinter`; else it is paid from stock."""
     created_at: Mapped[Utc]
+
+    @property
+    def rate(self) -> Rate:
+        """What points of an automatic asset are worth in its token."""
+        return Rate(self.atomic_per_point)
+
+
+class PayoutOption(Base):
+    """One token that an `on_claim` asset is paid in, on one network. `points_denominator` points are `atomic_numerator` of its
+    smallest unit, rounded down (`rates.py`); an automatic asset has its own token and none of these.
+    """
+
+    __tablename__ = "payout_options"
+    __table_args__ = (
+        ForeignKeyConstraint(["asset_id"], ["assets.id"]),
+        CheckConstraint("namespace in ('eip155', 'solana')", name="namespace"),
+        CheckConstraint("token_decimals between 0 and 36", name="token_decimals"),
+        CheckConstraint("atomic_numerator > 0 and points_denominator > 0", name="rate"),
+        CheckConstraint("min_points > 0 and (max_points is null or max_points >= min_points)", name="bounds"),
+        CheckConstraint("(period_points is null) = (period_seconds is null)", name="period"),
+        CheckConstraint("cooldown_seconds >= 0", name="cooldown"),
+        CheckConstraint("enabled or not is_default", name="default_is_enabled"),
+        Index("uq_payout_options_default", "asset_id", "namespace", unique=True, postgresql_where=text("is_default")),
+        scope(Scope.PLATFORM),
+    )
+
+    asset_id: Mapped[UUID] = mapped_column(primary_key=True)
+    network: Mapped[str] = mapped_column(primary_key=True)
+    namespace: Mapped[str]
+    """Of the network: destinations of one namespace are told from those of another by how they are written."""
+    token_address: Mapped[str]
+    token_decimals: Mapped[int]
+    atomic_numerator: Mapped[Atomic]
+    points_denominator: Mapped[Points]
+    mintable: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether funding a program may mint; else its treasury is stocked."""
+    min_points: Mapped[Points] = mapped_column(server_default="1")
+    """What a claim is at least; on Solana it has to cover the rent of a token account (SAFETY S25)."""
+    max_points: Mapped[Points | None]
+    period_points: Mapped[Points | None]
+    """What one account may claim in `period_seconds` at most."""
+    period_seconds: Mapped[int | None]
+    cooldown_seconds: Mapped[int] = mapped_column(server_default="0")
+    """What has to pass between two claims of one account."""
+    is_default: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Taken where a claim names neither network nor token, for destinations of its namespace."""
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[Utc]
+    updated_at: Mapped[Utc]
+
+    @property
+    def rate(self) -> Rate:
+        """What points are worth in this token."""
+        return Rate(self.atomic_numerator, self.points_denominator)
 
 
 class AccountBalance(Base):
@@ -223,6 +280,22 @@ class Delivery(Base):
             postgresql_where=text("state not in ('final', 'refused', 'returned')"),
         ),
         Index("ix_deliveries_account", "program_id", "account_id", "id"),
+        Index(
+            "ix_deliveries_claims",
+            "program_id",
+            "asset_id",
+            "network",
+            "id",
+            postgresql_where=text("kind = 'claim' and state = 'approved'"),
+        ),
+        # What claims have fixed of each treasury, over all programs (SAFETY S3).
+        Index(
+            "ix_deliveries_claimed",
+            "asset_id",
+            "network",
+            postgresql_include=["points", "amount_atomic"],
+            postgresql_where=text("kind = 'claim' and state not in ('final', 'refused', 'returned')"),
+        ),
         scope(Scope.TENANT),
     )
 

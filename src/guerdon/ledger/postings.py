@@ -96,6 +96,8 @@ EFFECTS: dict[PostingKind, Effect] = {
     PostingKind.REWARD: _effect(Bucket.FUNDS, Bucket.AVAILABLE, {"earned": 1}, {"funds": -1, "owed": 1}),
     # A reward in an automatic asset is held for its delivery at once (DESIGN section 6, rule 1).
     PostingKind.REWARD_HELD: _effect(Bucket.FUNDS, Bucket.HELD, {"earned": 1, "held": 1}, {"funds": -1, "owed": 1}),
+    # What was held for finality or for a review, and is not earned after all.
+    PostingKind.REVERSE_HELD: _effect(Bucket.HELD, Bucket.FUNDS, {"held": -1, "reversed": 1}, {"owed": -1, "funds": 1}),
     PostingKind.HOLD: _effect(Bucket.AVAILABLE, Bucket.HELD, {"held": 1}),
     PostingKind.RELEASE: _effect(Bucket.HELD, Bucket.AVAILABLE, {"held": -1}),
     PostingKind.DELIVER: _effect(Bucket.HELD, Bucket.DELIVERED, {"held": -1, "claimed": 1}, {"owed": -1, "delivered": 1}),
@@ -103,6 +105,7 @@ EFFECTS: dict[PostingKind, Effect] = {
     PostingKind.OWE: _effect(Bucket.ADJUSTED, Bucket.DEBT, {"debt": 1}, {"adjusted": -1, "debt": 1}),
     PostingKind.REPAY: _effect(Bucket.AVAILABLE, Bucket.FUNDS, {"reversed": 1}, {"owed": -1, "funds": 1}),
     PostingKind.SETTLE_DEBT: _effect(Bucket.DEBT, Bucket.ADJUSTED, {"debt": -1}, {"debt": -1, "adjusted": 1}),
+    PostingKind.EXPIRE: _effect(Bucket.AVAILABLE, Bucket.EXPIRED, {"expired": 1}, {"owed": -1, "expired": 1}),
 }
 
 

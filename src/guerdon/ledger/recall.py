@@ -6,10 +6,13 @@ The two are domains of one level, so they meet here; `payouts/recalling.py` does
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from guerdon.kit.database import PlatformSession
+
+REVIEW_ALERT: Final = "claim.review"
+"""Of a claim that an operator is to approve or to refuse. Ends when that is done, or the claim is taken back."""
 
 
 class Recall(Protocol):

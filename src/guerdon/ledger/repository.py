@@ -145,15 +145,16 @@ balanced as (
 )
 update program_balances p
    set funded = p.funded + d.funded, funds = p.funds + d.funds, owed = p.owed + d.owed, debt = p.debt + d.debt,
-       delivered = p.delivered + d.delivered, adjusted = p.adjusted + d.adjusted
-  from unnest($23::uuid[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[])
-       as d(asset_id, funded, funds, owed, debt, delivered, adjusted)
+       delivered = p.delivered + d.delivered, adjusted = p.adjusted + d.adjusted, expired = p.expired + d.expired
+  from unnest($23::uuid[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[],
+        $30::bigint[])
+       as d(asset_id, funded, funds, owed, debt, delivered, adjusted, expired)
  where (select count(*) from posted) + (select count(*) from balanced) > 0
    and p.program_id = $1 and p.asset_id = d.asset_id
-   and least(p.funds + d.funds, p.owed + d.owed, p.debt + d.debt, p.delivered + d.delivered) >= 0
+   and least(p.funds + d.funds, p.owed + d.owed, p.debt + d.debt, p.delivered + d.delivered, p.expired + d.expired) >= 0
 returning p.asset_id
 """
-_OF_PROGRAM = ("funded", "funds", "owed", "debt", "delivered", "adjusted")
+_OF_PROGRAM = ("funded", "funds", "owed", "debt", "delivered", "adjusted", "expired")
 
 
 async def write(

@@ -142,12 +142,19 @@ async def owed_and_held(session: ScopedSession, program_id: UUID, limit: int) ->
 
 
 async def held_and_deliveries(session: ScopedSession, program_id: UUID, limit: int) -> Rows:
-    """Accounts whose held points are not those of their deliveries that are not over."""
+    """Accounts whose held points are not those of their deliveries that are not over, of held accruals and of drops."""
     return await broken_rows(
         session,
         """
-        with s as (select asset_id, account_id, sum(points) as points from deliveries
-                    where program_id = :program_id and state not in ('final', 'refused', 'returned') group by 1, 2)
+        with waiting as (select asset_id, account_id, points from deliveries
+                          where program_id = :program_id and state not in ('final', 'refused', 'returned')
+                         union all
+                         select asset_id, account_id, points - reversed from accruals
+                          where program_id = :program_id and held_for in ('finality', 'holding', 'review')
+                         union all
+                         select asset_id, account_id, points from drop_leaves
+                          where program_id = :program_id and fate = 'waiting'),
+        s as (select asset_id, account_id, sum(points) as points from waiting group by 1, 2)
         select coalesce(b.account_id, s.account_id) as subject, b.held, s.points as waiting
           from (select * from account_balances where program_id = :program_id) b
           full join s on s.asset_id = b.asset_id and s.account_id = b.account_id

@@ -37,6 +37,22 @@ async def post(session: ScopedSession, program_id: UUID, movements: Sequence[Mov
     return len(new)
 
 
+async def post_new(
+    session: ScopedSession,
+    program_id: UUID,
+    movements: Sequence[Movement],
+    balances: Mapping[repository.AccountKey, Balance],
+    now: datetime,
+) -> None:
+    """Book movements of accounts whose `balances` the caller has locked in this transaction, and knows not to be booked yet.
+
+    `balances` are moved on. Raises `NotEnoughPointsError`, and `PostingConflictError` if one is booked after all.
+    """
+    if movements:
+        await session.flush()
+        await _book(session, program_id, movements, balances, now)
+
+
 async def _book(
     session: ScopedSession,
     program_id: UUID,

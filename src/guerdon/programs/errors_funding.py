@@ -6,7 +6,7 @@ from guerdon.kit.errors import GuerdonError
 
 
 class NoTreasuryError(GuerdonError, status=409, code="NO_TREASURY", title="No treasury"):
-    """The program's asset has no treasury yet; `guerdon treasury create` makes one."""
+    """The asset of the program has no treasury there yet (`guerdon treasury create`), or several: then name the network."""
 
 
 class NotMintableError(GuerdonError, status=409, code="NOT_MINTABLE", title="Not mintable"):

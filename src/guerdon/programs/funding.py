@@ -19,8 +19,9 @@ from guerdon.kit.failures import note_failure
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.kit.outbox import Severity
 from guerdon.ledger import service as ledger
-from guerdon.ledger.models import Asset, PostingKind
+from guerdon.ledger.models import Asset, Delivered, PostingKind
 from guerdon.ledger.postings import Movement
+from guerdon.ledger.rates import Rate
 from guerdon.programs import repository_funding as repository
 from guerdon.programs.errors_funding import (
     DepositAmountError,
@@ -31,7 +32,7 @@ from guerdon.programs.errors_funding import (
     NoTreasuryError,
 )
 from guerdon.programs.models import Funding, FundingKind, FundingState, Program
-from guerdon.txmanager import minting, repository_treasuries, tokens
+from guerdon.txmanager import backing, minting, repository_options, repository_treasuries, tokens
 from guerdon.txmanager import repository as txmanager_repository
 from guerdon.txmanager import treasuries as treasury_service
 from guerdon.txmanager.models import Intent, IntentState, Treasury
@@ -69,7 +70,36 @@ class FundingRequest:
     program_id: UUID
     points: int
     deposit: Deposit | None = None
+    network: str | None = None
+    """Whose treasury: it may be left out where the asset has one treasury, or one by default."""
     id: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How points of an asset come to be backed on one network: by which treasury, at which rate, and whether we may mint."""
+
+    treasury: Treasury
+    rate: Rate
+    mintable: bool
+
+
+async def way_of(session: PlatformSession, asset: Asset, network: str | None) -> Way:
+    """The way on a network; where none is named, the only one, or the one that is a default. Raises `NoTreasuryError`."""
+    if asset.delivery != Delivered.ON_CLAIM:
+        treasury = None if asset.network is None else await repository_treasuries.treasury_on(session, asset.id, asset.network)
+        if treasury is None or network not in {None, treasury.network}:
+            raise NoTreasuryError
+        return Way(treasury, asset.rate, asset.mintable)
+    ways: list[tuple[bool, Way]] = []
+    for option, _ in await repository_options.options(session, asset.id):
+        treasury = await repository_treasuries.treasury_on(session, asset.id, option.network)
+        if treasury is not None and network in {None, option.network}:
+            ways.append((option.is_default, Way(treasury, option.rate, option.mintable)))
+    chosen = ways if len(ways) == 1 else [way for way in ways if way[0]]
+    if len(chosen) != 1:
+        raise NoTreasuryError(details={"networks": [way.treasury.network for _, way in ways]})
+    return chosen[0][1]
 
 
 async def request_funding(session: PlatformSession, request: FundingRequest) -> Funding:
@@ -79,11 +109,10 @@ async def request_funding(session: PlatformSession, request: FundingRequest) -> 
     """
     program = await session.get_one(Program, request.program_id)
     asset = await session.get_one(Asset, program.asset_id)
-    treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
-    if treasury is None:
-        raise NoTreasuryError
+    way = await way_of(session, asset, request.network)
+    treasury = way.treasury
     deposit, now = request.deposit, await transaction_time(session)
-    if deposit is None and not asset.mintable:
+    if deposit is None and not way.mintable:
         raise NotMintableError
     inserted = await repository.insert_funding(
         session,
@@ -94,7 +123,7 @@ async def request_funding(session: PlatformSession, request: FundingRequest) -> 
             "kind": FundingKind.MINT if deposit is None else FundingKind.DEPOSIT,
             "state": FundingState.PENDING,
             "points": request.points,
-            "amount_atomic": request.points * asset.atomic_per_point,
+            "amount_atomic": way.rate.needed(request.points),
             "network": treasury.network,
             "transaction_hash": None if deposit is None else deposit.transaction_hash,
             "log_index": None if deposit is None else deposit.place,
@@ -109,14 +138,16 @@ async def request_funding(session: PlatformSession, request: FundingRequest) -> 
         raise FundingConflictError
     if inserted and deposit is None:
         funding.intent_id = await minting.queue_mint(
-            session, asset, to=treasury.address, amount_atomic=funding.amount_atomic, ref=funding.id, work_kind=WORK
+            session, treasury, amount_atomic=funding.amount_atomic, ref=funding.id, work_kind=WORK
         )
         await session.flush()
     await jobs.wake(session, WORK, PLATFORM_PROGRAM_ID)
     return funding
 
 
-async def find_deposit(deps: FundingDeps, program_id: UUID, transaction_hash: str, points: int | None) -> tuple[Deposit, int]:
+async def find_deposit(
+    deps: FundingDeps, program_id: UUID, transaction_hash: str, points: int | None, network: str | None = None
+) -> tuple[Deposit, int]:
     """The first unused transfer of a transaction to the treasury (of this many points, if given), and its points.
 
     Raises `NoTreasuryError`, `DepositNotFoundError`, `DepositUsedError`, `DepositAmountError`.
@@ -125,24 +156,24 @@ async def find_deposit(deps: FundingDeps, program_id: UUID, transaction_hash: st
     async with deps.database.platform() as session:
         program = await session.get_one(Program, program_id)
         asset = await session.get_one(Asset, program.asset_id)
-        treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
-        if treasury is None or asset.token_address is None:
-            raise NoTreasuryError
+        way = await way_of(session, asset, network)
+        treasury = way.treasury
         if await txmanager_repository.is_signed_here(session, treasury.network, transaction_hash):
             message = "This transaction is our own: what we mint or move ourselves is no deposit."
             raise DepositNotFoundError(message)
         used = await repository.places_used(session, treasury.network, transaction_hash)
-    incoming = await tokens.incoming(await deps.chain(treasury.network), transaction_hash, asset.token_address, treasury.address)
+    rpc = await deps.chain(treasury.network)
+    incoming = await tokens.incoming(rpc, transaction_hash, treasury.token_address, treasury.address)
     if incoming is None or not incoming.transfers:
         raise DepositNotFoundError
     unused = {place: amount for place, amount in incoming.transfers.items() if place not in used}
     if not unused:
         raise DepositUsedError
     for place, amount in sorted(unused.items()):
-        worth = amount // asset.atomic_per_point
+        worth = way.rate.points(amount)
         if worth > 0 and points in {None, worth}:
             return Deposit(transaction_hash, place, amount), worth
-    raise DepositAmountError(details={"transfersInPoints": [str(amount // asset.atomic_per_point) for amount in unused.values()]})
+    raise DepositAmountError(details={"transfersInPoints": [str(way.rate.points(amount)) for amount in unused.values()]})
 
 
 async def advance(deps: FundingDeps) -> timedelta | None:
@@ -184,13 +215,13 @@ async def _advance_mint(deps: FundingDeps, funding: Funding) -> bool:
 async def _advance_deposit(deps: FundingDeps, funding: Funding) -> bool:
     async with deps.database.platform() as session:
         asset = await session.get_one(Asset, funding.asset_id)
-        treasury = await repository_treasuries.treasury_of_asset(session, asset.id)
+        treasury = await repository_treasuries.treasury_on(session, asset.id, funding.network)
         age = await transaction_time(session) - funding.created_at
-    if treasury is None or asset.token_address is None or funding.transaction_hash is None or funding.log_index is None:
+    if treasury is None or funding.transaction_hash is None or funding.log_index is None:
         await _fail(deps, funding, "its treasury is gone")
         return False
     incoming: Incoming | None = await tokens.incoming(
-        await deps.chain(funding.network), funding.transaction_hash, asset.token_address, treasury.address
+        await deps.chain(funding.network), funding.transaction_hash, treasury.token_address, treasury.address
     )
     if incoming is None:
         if age > _NOT_FOUND_AFTER:
@@ -199,7 +230,8 @@ async def _advance_deposit(deps: FundingDeps, funding: Funding) -> bool:
         return True
     if not incoming.is_final:
         return True
-    if incoming.transfers.get(funding.log_index, 0) // asset.atomic_per_point != funding.points:
+    # What the points needed when they were asked for, whatever the rate is by now; a transfer may carry a rest besides.
+    if incoming.transfers.get(funding.log_index, 0) < funding.amount_atomic:
         await _fail(deps, funding, "its transaction, now final, has no such transfer to the treasury")
         return False
     return not await _book(deps, funding, funding.transaction_hash, incoming.block_number)
@@ -209,23 +241,24 @@ async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | Non
     """Post the funds of a funding whose tokens are final; False if the treasury does not back them (yet)."""
     async with deps.database.platform() as session:
         asset = await session.get_one(Asset, funding.asset_id)
-        treasury = await repository_treasuries.treasury_of_asset(session, funding.asset_id)
+        treasury = await repository_treasuries.treasury_on(session, funding.asset_id, funding.network)
     if treasury is None:
         return False
-    finality = await tokens.finality(await deps.chain(funding.network), asset.token_address or "", treasury.address)
+    finality = await tokens.finality(await deps.chain(funding.network), treasury.token_address, treasury.address)
     if finality.block_number < block_number:
         return False
     treasury_id = treasury.id
 
     async def book(session: PlatformSession) -> bool:
-        # Locks the treasury, which comes first (SAFETY S15) and puts fundings of an asset one after the other.
-        treasury, rose = await treasury_service.take_over(session, treasury_id, finality)
+        # Treasuries come first (SAFETY S15); locked, they put fundings of an asset one after the other.
+        await backing.lock_vaults(session, asset)
+        _, rose = await treasury_service.take_over(session, treasury_id, finality)
         locked = await repository.lock_pending(session, funding.id)
         if locked is None:
             return True
-        shortfall = await _unbacked(session, treasury, asset, locked.points)
-        if shortfall > 0:
-            await _tell_stuck(session, locked, shortfall)
+        missing = await backing.unbacked(session, asset, locked.points)
+        if missing > 0:
+            await _tell_stuck(session, locked, missing)
             return False
         now = await transaction_time(session)
         async with program_scope(session, locked.program_id):
@@ -248,15 +281,8 @@ async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | Non
     return await run_in_platform(deps.database, book)
 
 
-async def _unbacked(session: PlatformSession, treasury: Treasury, asset: Asset, points: int) -> int:
-    """By how many atomic units all that programs may give or owe would exceed what the treasury holds (SAFETY S3)."""
-    promised = await repository_treasuries.promised_points(session, asset.id) + points
-    on_the_way = await repository_treasuries.landed_unsettled(session, treasury.id, treasury.balance_block)
-    return promised * asset.atomic_per_point - treasury.balance_final - on_the_way
-
-
-async def _tell_stuck(session: PlatformSession, funding: Funding, shortfall: int) -> None:
-    funding.reason = f"not backed: the treasury holds {shortfall} atomic units too few for all that programs are promised"
+async def _tell_stuck(session: PlatformSession, funding: Funding, missing_points: int) -> None:
+    funding.reason = f"not backed: the treasuries hold too little for {missing_points} of the points that programs are promised"
     await outbox.raise_alert(
         session,
         STUCK_ALERT,

@@ -51,6 +51,7 @@ class Program(Base):
     __table_args__ = (
         CheckConstraint("brand_id ~ '^0x[0-9a-f]{40}$'", name="brand_id"),
         CheckConstraint("reversal_policy in ('pending_only', 'within_balance', 'debt')", name="reversal_policy"),
+        CheckConstraint("address_wait_hours between 0 and 720", name="address_wait_hours"),
         scope(Scope.REFERENCE),
     )
 
@@ -70,6 +71,10 @@ class Program(Base):
     browser_cap_ip: Mapped[Points | None]
     gas_budget_wei: Mapped[Atomic | None]
     """Wei a day that payouts of this program may cost; null: no cap (SAFETY S25)."""
+    claim_review_points: Mapped[Points | None]
+    """An account that claims more in 24 hours waits for an operator; null: nobody is asked."""
+    address_wait_hours: Mapped[int] = mapped_column(server_default="24")
+    """How long an account's later addresses wait before tokens may go there (SAFETY S5)."""
     config_version: Mapped[int] = mapped_column(server_default="1")
     """Rises with every change of the program, its domains, keys or rules: whoever caches them compares it."""
     created_at: Mapped[Utc]

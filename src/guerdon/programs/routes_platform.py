@@ -28,7 +28,12 @@ router = APIRouter(prefix="/api/admin", tags=["platform"])
 
 ProgramPath = Annotated[str, Path(min_length=1, max_length=60, description="Brand id, or the program's own id.")]
 TreasuryPath = Annotated[
-    str, Path(min_length=1, max_length=60, description="The asset's symbol, or the treasury's id or address.")
+    str,
+    Path(
+        min_length=1,
+        max_length=60,
+        description="The asset's symbol (SYMBOL@NETWORK where it has several), or the treasury's id or address.",
+    ),
 ]
 
 
@@ -36,6 +41,7 @@ class NewFunding(Wire):
     """Points for a program, minted."""
 
     points: Annotated[int, Field(ge=1, le=BIGINT_MAX)]
+    network: Annotated[str | None, Field(max_length=60, description="Where; the default payout option's, if left out.")] = None
 
 
 class FundingView(Wire):
@@ -129,7 +135,7 @@ async def fund_program(program: ProgramPath, body: NewFunding, request: Writing)
     found = await request.program(program)
 
     async def work(session: PlatformSession) -> FundingView:
-        asked = FundingRequest(found.id, body.points)
+        asked = FundingRequest(found.id, body.points, network=body.network)
         return FundingView.model_validate(await funding.request_funding(session, asked))
 
     return await request.write_platform(body, work, status=202)

@@ -38,26 +38,29 @@ class NewNetwork(Wire):
     """A chain to be set up, or changed: its name and chain stay. Its RPC address is in the settings."""
 
     name: NetworkName
-    chain_id: Annotated[int, Field(ge=1, le=_MAX_CHAIN_ID)]
-    block_time_ms: Annotated[int, Field(ge=1, le=_MAX_BLOCK_TIME_MS)] = 2_000
+    chain_id: Annotated[int | None, Field(ge=1, le=_MAX_CHAIN_ID, description="Of an EVM network; null: it is a Solana.")]
+    block_time_ms: Annotated[int | None, Field(ge=1, le=_MAX_BLOCK_TIME_MS)] = None
     explorer_url: Annotated[Line | None, Field(description="Where people look transactions up.")] = None
     max_fee_per_gas: Annotated[AtomicInput | None, Field(description="Wei; a transaction that would cost more waits.")] = None
 
 
 class NewAsset(Wire):
-    """An asset of a token that exists: paid from stock. Its decimals are read from the chain."""
+    """An asset of a token that exists: paid from stock, its decimals read from the chain. Points that are claimed may be made
+    without a token; payout options say what they are paid in.
+    """
 
     symbol: Symbol
-    network: NetworkName
-    token_address: Address
+    network: NetworkName | None = None
+    token_address: Address | None = None
     delivery: Delivered = Delivered.AUTOMATIC
     atomic_per_point: Annotated[int, Field(ge=1, le=BIGINT_MAX)] = 1
 
 
 class NewTreasury(Wire):
-    """The hot wallet of an asset, with a key of its own."""
+    """The hot wallet of an asset on a network, with a key of its own."""
 
     asset: Line
+    network: Annotated[NetworkName | None, Field(description="Needed where the asset is paid on several.")] = None
     low_balance: Annotated[AtomicInput, Field(description="An alert is raised below this.")] = 0
 
 
@@ -66,6 +69,7 @@ class NewDeposit(Wire):
 
     transaction_hash: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")]
     points: Annotated[int | None, Field(ge=1, le=BIGINT_MAX)] = None
+    network: Annotated[NetworkName | None, Field(description="Where the treasury is; the default one's, if left out.")] = None
 
 
 class _OnChain(Protocol):
@@ -76,7 +80,8 @@ class _OnChain(Protocol):
         ...
 
 
-def _deps(request: Writing) -> FundingDeps:
+def funding_deps(request: Writing) -> FundingDeps:
+    """What asking the chain takes."""
     return cast("_OnChain", request.services).funding_deps()
 
 
@@ -104,8 +109,7 @@ async def create_asset(body: NewAsset, request: Writing) -> Response:
     """Make an asset of a token that exists."""
     request.operator.require_platform()
     new = assets.NewAsset(body.symbol, body.network, body.token_address, body.delivery, body.atomic_per_point)
-    rpc = await _deps(request).chain(body.network)
-    decimals = await assets.token_decimals(rpc, new)
+    decimals = await assets.decimals_of(funding_deps(request).chain, new)
     now = request.services.clock.now()
 
     async def work(session: PlatformSession) -> AssetView:
@@ -122,7 +126,9 @@ async def create_treasury(body: NewTreasury, request: Writing) -> Response:
 
     async def work(session: PlatformSession) -> TreasuryView:
         asset = await asset_of(session, body.asset)
-        made = await treasuries.create_treasury(session, request.services.secrets, asset, low_balance=body.low_balance, now=now)
+        made = await treasuries.create_treasury(
+            session, request.services.secrets, asset, network=body.network, low_balance=body.low_balance, now=now
+        )
         rows = await repository_treasuries.treasuries(session)
         return next(treasury_view(*row) for row in rows if row[0].id == made.id)
 
@@ -141,13 +147,15 @@ async def book_deposit(program: ProgramPath, body: NewDeposit, request: Writing)
         if isinstance(asked, GuerdonError):
             raise asked
         deposit, points = asked
-        return FundingView.model_validate(await funding.request_funding(session, FundingRequest(found.id, points, deposit)))
+        return FundingView.model_validate(
+            await funding.request_funding(session, FundingRequest(found.id, points, deposit, body.network))
+        )
 
     return await request.write_platform(body, work, status=202)
 
 
 async def _asked(request: Writing, program_id: UUID, body: NewDeposit) -> tuple[Deposit, int] | GuerdonError:
     try:
-        return await funding.find_deposit(_deps(request), program_id, body.transaction_hash, body.points)
+        return await funding.find_deposit(funding_deps(request), program_id, body.transaction_hash, body.points, body.network)
     except GuerdonError as error:
         return error

@@ -20,6 +20,7 @@ DailyCap = Annotated[int, Field(ge=0, le=BIGINT_MAX)]
 
 MAX_DOMAINS = 100
 MAX_GRACE_HOURS = 24 * 30
+MAX_ADDRESS_WAIT_HOURS = 24 * 30
 
 
 class NewProgram(Wire):
@@ -44,6 +45,14 @@ class ProgramChange(Wire):
     synthetic_domain: Annotated[
         DomainText | None,
         Field(description="Addresses `{platform}_{id}@` this host name platform users. For operators of the platform."),
+    ] = None
+    claim_review_points: Annotated[
+        DailyCap | None,
+        Field(description="What an account may claim in 24 hours without an operator's approval; null: everything."),
+    ] = None
+    address_wait_hours: Annotated[
+        int | None,
+        Field(ge=0, le=MAX_ADDRESS_WAIT_HOURS, description="How long an account's second and later addresses wait for tokens."),
     ] = None
     browser_cap_program: Annotated[
         DailyCap | None, Field(description="Points a day that all browsers together may earn; null: no cap.")
@@ -77,6 +86,8 @@ class ProgramView(Wire):
     browser_cap_account: int | None
     browser_cap_ip: int | None
     gas_budget_wei: AtomicText | None
+    claim_review_points: int | None
+    address_wait_hours: int
     config_version: int
     created_at: datetime
 

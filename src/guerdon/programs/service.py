@@ -29,7 +29,9 @@ from guerdon.programs.errors import (
 from guerdon.programs.models import Program
 from guerdon.programs.schemas import MAX_DOMAINS, PLATFORM_FIELDS, NewProgram, ProgramChange, ProgramView
 
-_NULLABLE = frozenset({"synthetic_domain", "browser_cap_program", "browser_cap_account", "browser_cap_ip", "gas_budget_wei"})
+_NULLABLE = frozenset(
+    {"synthetic_domain", "browser_cap_program", "browser_cap_account", "browser_cap_ip", "gas_budget_wei", "claim_review_points"}
+)
 
 
 async def asset_of(session: ScopedSession, symbol: str) -> Asset:
