@@ -267,3 +267,41 @@ def test_a_signing_key_is_listed_without_its_secret_paused_and_not_resumed_witho
     guerdon("key", "import", listed["id"], code=1)
     assert shown(guerdon("key", "list", "--json"))[0]["pauseReason"] == "leaked"
     assert "there is no key" in guerdon("key", "pause", "0x00", "--reason", "x", code=1).stderr
+
+
+def test_a_campaign_is_made_published_changed_simulated_and_ended(guerdon: Guerdon, tmp_path: Path) -> None:
+    guerdon("program", "create", "--name", "Acme")
+    assert "There is no campaign" in guerdon("campaign", "list").stdout
+    options = ("--type", "multiplier", "--multiplier", "2", "--max-budget-points", "500", "--end-at", "2099-01-01", "--json")
+    made = shown(guerdon("campaign", "create", "Double week", *options))
+    assert (made["state"], made["config"]["multiplier"], made["config"]["max_budget_points"]) == ("draft", 2.0, "500")
+    assert shown(guerdon("campaign", "publish", made["id"], "--json"))["active"] is True
+    changed = shown(guerdon("campaign", "update", made["id"], "--config", '{"multiplier": "2.5"}', "--json"))
+    assert (changed["version"], changed["config"]["multiplier"]) == (2, 2.5)
+    assert shown(guerdon("campaign", "pause", made["id"], "--json"))["state"] == "paused"
+    assert shown(guerdon("campaign", "resume", made["id"], "--json"))["state"] == "published"
+    assert "Double week" in guerdon("campaign", "list").stdout
+    simulated = shown(guerdon("campaign", "simulate", made["id"], "--since", "2026-01-01", "--until", "2026-02-01", "--json"))
+    assert (simulated["cost_points"], simulated["days"]) == ("0", [])
+    file = tmp_path / "campaign.json"
+    file.write_text(json.dumps({name: made[name] for name in ("name", "type", "config", "start_at", "end_at")}), encoding="utf-8")
+    assert "paid nobody" in guerdon("campaign", "simulate", "--file", str(file)).stdout
+    draft = shown(guerdon("campaign", "create", "--file", str(file), "--json"))
+    guerdon("campaign", "delete", draft["id"])
+    assert "ended, not deleted" in guerdon("campaign", "delete", made["id"], code=1).stderr
+    assert shown(guerdon("campaign", "end", made["id"], "--json"))["state"] == "ended"
+    assert "multiplier" in guerdon("campaign", "create", "None", "--type", "multiplier", "--end-at", "2099-01-01", code=1).stderr
+
+
+def test_terms_of_volume_are_shown_and_refused_in_an_asset_that_is_not_claimed(guerdon: Guerdon) -> None:
+    guerdon("program", "create", "--name", "Acme")
+    assert shown(guerdon("volume", "show", "--json"))["unit_micro_usd"] == "10000"
+    assert "platinum from 100000000000" in guerdon("volume", "show").stdout
+    assert "on_claim" in guerdon("volume", "set", "--points-per-unit", "2", code=1).stderr
+
+
+def test_addresses_are_listed_and_approved(guerdon: Guerdon) -> None:
+    guerdon("program", "create", "--name", "Acme")
+    assert "There is no such address." in guerdon("address", "list", "--unproven").stdout
+    missing = guerdon("address", "approve", "01a1fdef-b400-751e-9289-d658a22ff1c0", "--reason", "by phone", code=1)
+    assert "has no address of this id" in missing.output

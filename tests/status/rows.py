@@ -20,7 +20,11 @@ async def put(owner: driver.RawConnection, table: str, state: str) -> None:
     """One row of a table in a state, with what carries it where something has to."""
     # Foreign keys are left out: what a row refers to is not what is looked at.
     await owner.execute("set session_replication_role = replica")
-    await {"deliveries": _delivery, "batches": _batch, "intents": _intent, "fundings": _funding}[table](owner, state)
+    makers = {
+        "deliveries": _delivery, "batches": _batch, "intents": _intent, "fundings": _funding, "settlement_hints": _hint,
+        "settlements": _settlement, "drops": _drop, "drop_seasons": _season,
+    }  # fmt: skip
+    await makers[table](owner, state)
 
 
 async def _delivery(owner: driver.RawConnection, state: str) -> None:
@@ -70,6 +74,49 @@ async def _funding(owner: driver.RawConnection, state: str) -> None:
         values ($1, $2, $3, 'mint', $4, 1, 1, 'local', now() - {AGE}, now() - {AGE})
         """,
         uuid7(), uuid7(), uuid7(), state,
+    )  # fmt: skip
+
+
+async def _hint(owner: driver.RawConnection, state: str) -> None:
+    await owner.execute(
+        f"""
+        insert into settlement_hints (program_id, source_id, network, transaction_hash, state, due_at, received_at, updated_at)
+        values ($1, $2, 'local', '0x', $3, now() - {AGE}, now() - {AGE}, now() - {AGE})
+        """,
+        uuid7(), uuid7(), state,
+    )  # fmt: skip
+
+
+async def _settlement(owner: driver.RawConnection, state: str) -> None:
+    await owner.execute(
+        f"""
+        insert into settlements (program_id, id, network, transaction_hash, place, source_id, asset_address, payer, payee,
+            amount_atomic, volume_micro_usd, block_number, block_hash, settled_at, state, found_at, updated_at)
+        values ($1, $2, 'local', '0x', 0, $3, '0x', '0x', '0x', 1, 1, 1, '0x', now(), $4, now() - {AGE}, now() - {AGE})
+        """,
+        uuid7(), uuid7(), uuid7(), state,
+    )  # fmt: skip
+
+
+async def _drop(owner: driver.RawConnection, state: str) -> None:
+    await owner.execute(
+        f"""
+        insert into drops (program_id, id, season_id, number, state, opens_at, closes_at, minimum_points, root, intent_id,
+            reserved_at, created_at, updated_at)
+        values ($1, $2, $3, 1, $4, now(), now(), 1, '0x', $3, now(), now() - {AGE}, now() - {AGE})
+        """,
+        uuid7(), uuid7(), uuid7(), state,
+    )  # fmt: skip
+
+
+async def _season(owner: driver.RawConnection, state: str) -> None:
+    await owner.execute(
+        f"""
+        insert into drop_seasons (program_id, id, asset_id, treasury_id, network, chain_id, contract, token_address, chain_season,
+            atomic_numerator, points_denominator, state, opens_at, closes_at, published_block, created_at, updated_at)
+        values ($1, $2, $1, $1, 'local', 1, '0x', '0x', '0x', 1, 1, $3, now(), now(), 1, now() - {AGE}, now() - {AGE})
+        """,
+        uuid7(), uuid7(), state,
     )  # fmt: skip
 
 

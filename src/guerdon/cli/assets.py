@@ -20,8 +20,10 @@ async def create(
     runtime: Runtime,
     symbol: Annotated[str, typer.Argument(help="Its own here; `guerdon contracts deploy --asset` makes a token of ours.")],
     *,
-    network: Annotated[str, typer.Option(help="Where its token is.")],
-    token: Annotated[str, typer.Option(metavar="ADDRESS", help="The token, which exists already: paid from stock.")],
+    network: Annotated[str | None, typer.Option(help="Where its token is; left out for points that are claimed.")] = None,
+    token: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The token, which exists already: paid from stock.")
+    ] = None,
     delivery: Annotated[str, typer.Option(help="automatic: sent as earned; on_claim: piles up until claimed.")] = "automatic",
     atomic_per_point: Annotated[int, typer.Option(min=1, help="How many of the token's smallest unit one point is.")] = 1,
     as_json: JsonOption = False,
@@ -36,7 +38,11 @@ async def create(
     if as_json:
         print_json(view.model_dump(mode="json", by_alias=True))
         return
-    typer.echo(f"{view.symbol}: {view.token_address} on {view.network}, {view.decimals} decimals")
+    if token is None:
+        typer.echo(f"{view.symbol}: points that are claimed")
+        typer.echo(f"Next: guerdon payout-option set {view.symbol}")
+        return
+    typer.echo(f"{view.symbol}: {token} on {network}" + (f", {view.decimals} decimals" if view.network else ", claimed"))
     typer.echo(f"Next: guerdon treasury create {view.symbol}")
 
 

@@ -37,7 +37,7 @@ async def deploy(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Deploy the distributor and, with --asset, a token and its minter; give rights, set the cap, check the code.
+    """Deploy distributor and MerkleDrop and, with --asset, a token and its minter; give rights, set the cap, check the code.
 
     May be stopped and run again at any time: it goes on where it was.
     """

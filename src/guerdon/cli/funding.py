@@ -31,6 +31,7 @@ async def fund(
         str | None,
         typer.Option(metavar="TX_HASH", help="A transaction that sent tokens to the treasury; without it they are minted."),
     ] = None,
+    network: Annotated[str | None, typer.Option(help="Whose treasury; the default payout option's, if left out.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give a program points to reward with. They are booked when their tokens are final in the treasury.
@@ -42,8 +43,8 @@ async def fund(
 
     program = await program_of(runtime, brand_id)
     if deposit is not None:
-        found, amount = await funding.find_deposit(runtime.funding_deps(), program.id, deposit, amount)
-        request = funding.FundingRequest(program.id, amount, found)
+        found, amount = await funding.find_deposit(runtime.funding_deps(), program.id, deposit, amount, network)
+        request = funding.FundingRequest(program.id, amount, found, network)
     elif amount is not None:
         request = funding.FundingRequest(program.id, amount)
     else:

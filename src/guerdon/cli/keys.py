@@ -71,6 +71,9 @@ async def import_unknown(runtime: Runtime, key: KeyArgument, as_json: JsonOption
     from guerdon.payouts.importing import import_key
 
     found = await _key(runtime, key)
+    if await _is_solana(runtime, found):
+        await _import_solana(runtime, found, as_json=as_json)
+        return
     came = await import_key(runtime.payout_deps(), found.id)
     if as_json:
         transactions = [
@@ -92,6 +95,35 @@ async def import_unknown(runtime: Runtime, key: KeyArgument, as_json: JsonOption
         typer.echo("Report again what the books lost and import again, or accept it: guerdon key resume --force --reason WHY")
 
 
+async def _is_solana(runtime: Runtime, key: Key) -> bool:
+    from guerdon.chains.networks import SOLANA
+    from guerdon.txmanager import service_keys
+
+    async with runtime.database.platform() as session:
+        return (await service_keys.network(session, key.network)).namespace == SOLANA
+
+
+async def _import_solana(runtime: Runtime, key: Key, *, as_json: bool) -> None:
+    from guerdon.txmanager.solana import importing
+    from guerdon.txmanager.solana.chain import SolanaChain
+
+    told = await importing.import_key(runtime.database, SolanaChain(await runtime.chain(key.network)), key.id)
+    is_complete = all(one.unmatched is None for one in told)
+    if as_json:
+        transactions = [{"transactionHash": one.signature, "what": one.what, "unmatched": one.unmatched} for one in told]
+        print_json({"complete": is_complete, "transactions": transactions})
+        return
+    print_table(
+        ["transaction", "what it was", "not accounted for"],
+        [[one.signature, one.what, one.unmatched] for one in told],
+        empty="Everything that the key sent, as far as it is final, is known.",
+    )
+    if is_complete:
+        typer.echo(f"Next: guerdon key resume {key.address}")
+    else:
+        typer.echo("Accept what is not accounted for, as it may be paid again: guerdon key resume --force --reason WHY")
+
+
 @command(app, "resume", example="guerdon key resume 0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
 async def resume(
     runtime: Runtime,
@@ -110,6 +142,14 @@ async def resume(
         message = "--force needs a reason"
         raise CommandError(message, "say with --reason why what is not accounted for may stay so")
     found = await _key(runtime, key)
+    if await _is_solana(runtime, found):
+        from guerdon.txmanager.solana import importing as solana_importing
+        from guerdon.txmanager.solana.chain import SolanaChain
+
+        solana = SolanaChain(await runtime.chain(found.network))
+        await solana_importing.resume(runtime.database, solana, found.id, accept=reason if force else None)
+        typer.echo("resumed")
+        return
     chain = Chain(await runtime.chain(found.network))
     await importing.resume(runtime.database, chain, found.id, accept=reason if force else None)
     typer.echo("resumed")

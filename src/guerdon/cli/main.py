@@ -20,8 +20,9 @@ app = typer.Typer(
 )
 
 GROUPS = (
-    "programs", "rules", "assets", "networks", "contracts", "keys", "treasuries", "payouts", "admin_keys", "events", "alerts",
-    "ledger", "secret",
+    "programs", "rules", "volume", "campaigns", "sources", "settlement_assets", "addresses", "assets", "networks", "contracts",
+    "keys", "treasuries", "payout_options", "claims", "payouts", "drops", "admin_keys", "events", "alerts", "ledger", "secret",
+    "settlements",
 )  # fmt: skip
 """Modules of this package whose `app` is a group."""
 COMMANDS = ("run", "demo", "status", "doctor", "openapi")

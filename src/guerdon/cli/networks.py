@@ -18,9 +18,12 @@ app = group("network", "Networks: the chains that tokens are on.")
 @command(app, "add", example="guerdon network add soneium-minato")
 async def add(
     runtime: Runtime,
-    name: Annotated[str, typer.Argument(help="A known name (soneium, base, …), or a new one with --chain-id.")],
+    name: Annotated[
+        str, typer.Argument(help="A known name (soneium, base, solana, …), or a new one with --chain-id or --solana.")
+    ],
     *,
-    chain_id: Annotated[int | None, typer.Option(min=1, help="For a network that is not known by name.")] = None,
+    chain_id: Annotated[int | None, typer.Option(min=1, help="For an EVM network that is not known by name.")] = None,
+    solana: Annotated[bool, typer.Option("--solana", help="For a Solana cluster that is not known by name.")] = False,
     block_time_ms: Annotated[int | None, typer.Option(min=1, help="Time between two blocks.")] = None,
     explorer_url: Annotated[str | None, typer.Option(help="Where people look transactions up.")] = None,
     max_fee_per_gas: Annotated[
@@ -39,10 +42,12 @@ async def add(
     from guerdon.txmanager.service_keys import network, set_network
 
     known = KNOWN_NETWORKS.get(name)
-    wanted = chain_id or (None if known is None else known.chain_id)
-    if wanted is None:
+    if solana and chain_id is not None:
+        raise CommandError("a Solana cluster has no chain id", "give --chain-id or --solana")
+    if known is None and chain_id is None and not solana:
         message = f"{name} is not known by name"
-        raise CommandError(message, f"give its --chain-id, or one of {', '.join(KNOWN_NETWORKS)}")
+        raise CommandError(message, f"give its --chain-id, or --solana, or one of {', '.join(KNOWN_NETWORKS)}")
+    wanted = None if solana else chain_id or (None if known is None else known.chain_id)
     async with runtime.database.platform() as session:
         await set_network(
             session,
@@ -57,7 +62,7 @@ async def add(
     if as_json:
         print_json(view.model_dump(mode="json", by_alias=True))
         return
-    typer.echo(f"{name} is chain {view.chain_id}")
+    typer.echo(f"{name} is {'a Solana' if view.chain_id is None else f'chain {view.chain_id}'}")
     if not runtime.chain.is_configured(name):
         typer.echo(f"Next: set {rpc_variable(name)} to its RPC address")
 
@@ -74,9 +79,17 @@ async def list_networks(runtime: Runtime, as_json: JsonOption = False) -> None:
         print_json([view.model_dump(mode="json", by_alias=True) for view in views])
         return
     print_table(
-        ["name", "chain id", "block time", "RPC address set", "fee cap (wei)", "explorer"],
+        ["name", "kind", "chain id", "block time", "RPC address set", "fee cap (wei)", "explorer"],
         [
-            [v.name, v.chain_id, f"{v.block_time_ms} ms", runtime.chain.is_configured(v.name), v.max_fee_per_gas, v.explorer_url]
+            [
+                v.name,
+                v.namespace,
+                v.chain_id,
+                f"{v.block_time_ms} ms",
+                runtime.chain.is_configured(v.name),
+                v.max_fee_per_gas,
+                v.explorer_url,
+            ]
             for v in views
         ],
         empty="There is no network yet. Add one: guerdon network add NAME",

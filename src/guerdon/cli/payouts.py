@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,12 +88,19 @@ async def show(
 
 @command(app, "retry", example="guerdon payout retry 01a1fdef-b400-751e-9289-d658a22ff1c0")
 async def retry(
-    runtime: Runtime, payout: PayoutArgument = None, batch: BatchOption = None, program: ProgramOption = None
+    runtime: Runtime,
+    payout: PayoutArgument = None,
+    batch: BatchOption = None,
+    program: ProgramOption = None,
+    *,
+    destination: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a claim: another proven address of its account.")
+    ] = None,
 ) -> None:
     """Pay a quarantined payout again, under the chain's guard: a batch that supersedes all that it was in before."""
     from guerdon.payouts import remedies
 
-    await _settle(runtime, remedies.retry, payout, batch, program)
+    await _settle(runtime, partial(remedies.retry, destination=destination), payout, batch, program)
 
 
 @command(app, "return", example="guerdon payout return 01a1fdef-b400-751e-9289-d658a22ff1c0")

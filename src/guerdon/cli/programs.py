@@ -99,6 +99,13 @@ async def update(
     synthetic_domain: Annotated[
         str | None, typer.Option(help=f"Addresses platform_id@HOST name platform users; or `{UNLIMITED}`.")
     ] = None,
+    address_wait_hours: Annotated[
+        int | None, typer.Option(min=0, max=720, help="How long an account's second and later addresses wait for tokens.")
+    ] = None,
+    claim_review_points: Annotated[
+        str | None,
+        typer.Option(metavar="POINTS", help=f"An account that claims more in 24 hours waits for an operator; or `{UNLIMITED}`."),
+    ] = None,
     browser_cap_program: CapOption = None,
     browser_cap_account: CapOption = None,
     browser_cap_ip: CapOption = None,
@@ -120,6 +127,8 @@ async def update(
         "unsigned_lookups": unsigned_lookups,
         "reversal_policy": reversal_policy,
         "synthetic_domain": synthetic_domain,
+        "address_wait_hours": address_wait_hours,
+        "claim_review_points": claim_review_points,
         "browser_cap_program": browser_cap_program,
         "browser_cap_account": browser_cap_account,
         "browser_cap_ip": browser_cap_ip,

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(port: PortOption = None, host: HostOption = None, data_dir: DataDirOption = None) -> None:
-    """Start everything on this machine: PostgreSQL, a local chain with its contracts, web and worker.
+    """Start everything on this machine: PostgreSQL, a local EVM chain with its contracts, a local Solana, web and worker.
 
     Goes on where it was left, however that was. Ctrl-C stops it in order, a second one at once.
     """
@@ -54,7 +54,7 @@ def web(
     from guerdon.app import WebRole, create_app
     from guerdon.kit.logging import configure_logging
     from guerdon.kit.serving import Draining, listen, serve
-    from guerdon.local.services import announce_ready
+    from guerdon.local.readiness import announce_ready
     from guerdon.settings import load_settings
 
     if role not in set(WebRole):
@@ -86,7 +86,7 @@ def worker(data_dir: DataDirOption = None) -> None:
 
     from guerdon.app import open_runtime, run_worker
     from guerdon.kit.logging import configure_logging
-    from guerdon.local.services import announce_ready
+    from guerdon.local.readiness import announce_ready
     from guerdon.settings import load_settings
 
     settings = _connected(load_settings(data_dir=data_dir))

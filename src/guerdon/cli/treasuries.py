@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 app = group("treasury", "Treasuries: the hot wallets that payouts are paid from.")
 
-TreasuryArgument = Annotated[str, typer.Argument(metavar="TREASURY", help="The asset's symbol, or the treasury's id or address.")]
+TreasuryArgument = Annotated[
+    str, typer.Argument(metavar="TREASURY", help="SYMBOL, SYMBOL@NETWORK, or the treasury's id or address.")
+]
 
 
 async def _views(runtime: Runtime) -> list[TreasuryView]:
@@ -52,6 +54,7 @@ async def create(
     runtime: Runtime,
     symbol: Annotated[str, typer.Argument(help="The asset to be paid.")],
     *,
+    network: Annotated[str | None, typer.Option(help="Where; needed where the asset is paid on several.")] = None,
     private_key_file: Annotated[
         str | None,
         typer.Option(
@@ -67,13 +70,14 @@ async def create(
 
     async with runtime.database.platform() as session:
         asset = await asset_of(session, symbol)
+        place = await treasuries.token_of(session, asset, network)
     key_id = None
     private_key = private_key_of(private_key_file, "GUERDON_TREASURY_KEY")
-    if private_key is not None and asset.network is not None:
-        key_id = await setup.import_treasury_key(setup.deployment_deps(runtime), asset.network, private_key)
+    if private_key is not None:
+        key_id = await setup.import_treasury_key(setup.deployment_deps(runtime), place.network, private_key)
     async with runtime.database.platform() as session:
         made = await treasuries.create_treasury(
-            session, runtime.secrets, asset, key_id=key_id, low_balance=low_balance, now=runtime.clock.now()
+            session, runtime.secrets, asset, network=network, key_id=key_id, low_balance=low_balance, now=runtime.clock.now()
         )
     if as_json:
         print_json(next(v.model_dump(mode="json", by_alias=True) for v in await _views(runtime) if v.id == made.id))

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from guerdon.chains.anvil import LocalChainError, find_anvil
 from guerdon.chains.contracts import is_code_of
 from guerdon.chains.evm import EvmClient
-from guerdon.chains.networks import LOCAL_NETWORK
+from guerdon.chains.networks import LOCAL_NETWORKS, SOLANA
 from guerdon.chains.port import ChainUnavailableError, WrongChainError
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.doctor.findings import Finding, mend, note, ok
 from guerdon.kit.database import Database
 from guerdon.settings import Settings, rpc_variable
 from guerdon.txmanager import repository_keys, repository_treasuries
+from guerdon.txmanager.connections import reference_of
 from guerdon.txmanager.models import Contract, Key, Network
 
 AREA = "chains"
@@ -45,6 +47,9 @@ async def look(settings: Settings, database: Database) -> list[Finding]:
         if url is None:
             findings.append(_without_address(network))
             continue
+        if network.namespace == SOLANA:
+            findings.append(await _solana(url, network))
+            continue
         client = EvmClient(url, timeout_s=_TIMEOUT_SECONDS)
         try:
             findings += await _network(client, network, keys, [one for one in contracts if one.network == network.name])
@@ -55,27 +60,51 @@ async def look(settings: Settings, database: Database) -> list[Finding]:
     return findings
 
 
+async def _solana(url: str, network: Network) -> Finding:
+    async with SolanaClient(url, timeout_s=_TIMEOUT_SECONDS) as client:
+        try:
+            await client.check_chain(reference_of(network.name), network.genesis_hash)
+            head, final = await client.slot("processed"), await client.slot("finalized")
+            said = f"Solana {await client.version()} at slot {head}, final up to {final}"
+            newest = await client.block(await client.slot("confirmed"), "confirmed")
+        except WrongChainError as error:
+            return mend(AREA, network.name, error.message, _belongs(network))
+        except ChainUnavailableError as error:
+            return mend(AREA, network.name, error.message, _reach(network))
+    made = None if newest is None else newest.block_time
+    age = 0 if made is None else datetime.now(UTC).timestamp() - made
+    if age > _STALE_SECONDS:
+        return mend(
+            AREA,
+            network.name,
+            f"{said}; its last block is {age:.0f} s old",
+            "the node lags or the cluster stands still: ask another node",
+        )
+    return ok(AREA, network.name, said)
+
+
+def _belongs(network: Network) -> str:
+    if network.name in LOCAL_NETWORKS:
+        return "the chain and the database are of different data directories: start the ones together that belong together"
+    return "point the RPC address at the chain that this database was used with"
+
+
 def _without_address(network: Network) -> Finding:
-    remedy = "start it with `guerdon up`" if network.name == LOCAL_NETWORK else f"set {rpc_variable(network.name)}"
+    remedy = "start it with `guerdon up`" if network.name in LOCAL_NETWORKS else f"set {rpc_variable(network.name)}"
     return mend(AREA, network.name, "its RPC address is not known, so nothing is sent there", remedy)
 
 
 def _reach(network: Network) -> str:
-    if network.name == LOCAL_NETWORK:
-        return "start it with `guerdon up`; chain.log or anvil.log in its data directory tells why it ended"
+    if network.name in LOCAL_NETWORKS:
+        return "start it with `guerdon up`; chain.log, anvil.log or solana.log in its data directory tells why it ended"
     return "check the address and the node, or name another one"
 
 
 async def _network(client: EvmClient, network: Network, keys: list[Key], contracts: list[Contract]) -> list[Finding]:
     try:
-        await client.check_chain(network.chain_id, network.genesis_hash)
+        await client.check_chain(network.evm_chain_id, network.genesis_hash)
     except WrongChainError as error:
-        remedy = (
-            "the chain and the database are of different data directories: start the ones together that belong together"
-            if network.name == LOCAL_NETWORK
-            else "point the RPC address at the chain that this database was used with"
-        )
-        return [mend(AREA, network.name, error.message, remedy)]
+        return [mend(AREA, network.name, error.message, _belongs(network))]
     head = await client.head()
     final = await client.head("finalized")
     age = datetime.now(UTC).timestamp() - head.timestamp

@@ -10,12 +10,18 @@ from typing import Final
 
 from sqlalchemy import text
 
+from guerdon.earning.volume_terms import HELD
 from guerdon.kit.database import Database, ScopedSession
 from guerdon.kit.metrics import Description, Gauges, asked
 from guerdon.kit.outbox import Severity
 from guerdon.status.states import MOVING
 
-_GAUGES = text("select gauge, label, items, oldest_seconds from guerdon_gauges_v2()")
+_GAUGES = text(
+    "select gauge, label, items, oldest_seconds from guerdon_gauges_v2()"
+    " union all select gauge, label, items, oldest_seconds from settlement_gauges_v1()"
+    " union all select gauge, label, items, oldest_seconds from volume_gauges_v1()"
+    " union all select gauge, label, items, oldest_seconds from guerdon_drop_gauges_v1()"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,10 @@ PAIRS: Final = {
     "attempts": _pair(
         "attempts", "signed forms in no block, by whether a node took the bytes", "state", ("signed", "sent")
     ),
+    "accruals_held": _pair(
+        "accruals_held", "settlements whose points are held, by what for (10,000: so many or more)", "held_for", tuple(HELD)
+    ),
+    "pools": _pair("pools", "pools that have ended and are not all paid out, by state", "state", ("ended", "frozen")),
     "work": _pair("work", "work that is due and that nobody does, by kind", "kind"),
     "work_running": _pair("work_running", "work that a worker does now, by kind", "kind"),
     "work_failing": _pair("work_failing", "work that failed and is tried again, by kind", "kind", has_age=False),

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from guerdon.activity.settlements import work as settlement_work
+from guerdon.activity.settlements.models import HintState, Settlement, SettlementHint, SettlementState
 from guerdon.ledger.models import Delivery, DeliveryState
 from guerdon.payouts import alerts as payout_alerts
+from guerdon.payouts import models_drops as drops
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.repository import IN_BATCH
 from guerdon.programs import funding
@@ -20,6 +23,7 @@ from guerdon.txmanager import repository
 from guerdon.txmanager.binding import bind_queued
 from guerdon.txmanager.models import FINISHED, Intent, IntentState
 from guerdon.txmanager.signing import sign_bound
+from guerdon.txmanager.solana.signing import sign_waiting
 from guerdon.txmanager.watching import look
 
 
@@ -28,6 +32,7 @@ class Job:
     """Work of this kind moves it; the sweep wakes the work where everybody forgot."""
 
     kind: str
+    sweep: str = Work.SWEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,9 @@ MOVING = (
             # In a batch that is not frozen yet, freezing it comes first; that is the batch's state.
             DeliveryState.APPROVED: Job(Work.RESERVE),
             DeliveryState.QUARANTINED: Person(payout_alerts.QUARANTINED),
-            # What is claimed at a rate is not asked for yet.
+            DeliveryState.IN_REVIEW: Person(payout_alerts.REVIEW),
+            # A claim is approved or in review from the start.
             DeliveryState.REQUESTED: Unused(),
-            DeliveryState.IN_REVIEW: Unused(),
         },
         "payouts that are not over",
     ),
@@ -96,12 +101,35 @@ MOVING = (
         "batches of payouts that are not paid",
     ),
     Moving(
+        drops.Drop.__tablename__,
+        drops.DropState,
+        frozenset({drops.DropState.PUBLISHED, drops.DropState.CANCELLED}),
+        {
+            state: Job(drops.WORK)
+            for state in drops.DropState
+            if state not in {drops.DropState.PUBLISHED, drops.DropState.CANCELLED}
+        },
+        "drops that are not published",
+    ),
+    Moving(
+        drops.DropSeason.__tablename__,
+        drops.SeasonState,
+        frozenset({drops.SeasonState.CLOSED, drops.SeasonState.CANCELLED}),
+        {
+            state: Job(drops.WORK)
+            for state in drops.SeasonState
+            if state not in {drops.SeasonState.CLOSED, drops.SeasonState.CANCELLED}
+        },
+        "seasons of drops that are not closed",
+    ),
+    Moving(
         Intent.__tablename__,
         IntentState,
         frozenset(FINISHED),
         {
             IntentState.QUEUED: Step(bind_queued),
             IntentState.BOUND: Step(sign_bound),
+            IntentState.EXPIRED: Step(sign_waiting),
             **dict.fromkeys(repository.WATCHED, Step(look)),
         },
         "chain transactions that are not final",
@@ -112,5 +140,19 @@ MOVING = (
         frozenset({FundingState.BOOKED, FundingState.FAILED}),
         {FundingState.PENDING: Job(funding.WORK)},
         "fundings that are not booked",
+    ),
+    Moving(
+        SettlementHint.__tablename__,
+        HintState,
+        frozenset({HintState.PROVEN, HintState.NOTHING, HintState.REJECTED}),
+        dict.fromkeys((HintState.WAITING, HintState.WATCHING), Job(settlement_work.PROVE, settlement_work.SWEEP)),
+        "reported payments that the chain has not proven yet",
+    ),
+    Moving(
+        Settlement.__tablename__,
+        SettlementState,
+        frozenset({SettlementState.FINAL, SettlementState.REORGANISED}),
+        {SettlementState.INCLUDED: Job(settlement_work.WATCH, settlement_work.SWEEP)},
+        "proven payments that are not final",
     ),
 )
