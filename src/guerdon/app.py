@@ -22,6 +22,11 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from guerdon import __version__, operations, verification
+from guerdon.accounts import jobs as member_jobs
+from guerdon.accounts import routes as members
+from guerdon.accounts import routes_admin as address_admin
+from guerdon.accounts import routes_auth as sign_in
+from guerdon.accounts.cors import MemberCors
 from guerdon.accounts.master_secret import open_wallets
 from guerdon.accounts.wallets import BuiltInWallets
 from guerdon.activity import openapi as events_openapi
@@ -30,8 +35,18 @@ from guerdon.activity import routes_admin as events_admin
 from guerdon.activity import routes_reversals as reversals
 from guerdon.activity.counts import counted
 from guerdon.activity.events_api import open_events_api
+from guerdon.activity.settlements import jobs as settlements
+from guerdon.activity.settlements import routes_reports as settlement_reports
+from guerdon.activity.settlements import routes_reviews as reviews
+from guerdon.activity.settlements import routes_sources as sources
+from guerdon.activity.settlements.deps import SettlementDeps
+from guerdon.activity.settlements.past import settled_history
 from guerdon.earning import jobs as limits
 from guerdon.earning import routes as earning
+from guerdon.earning import routes_balance as balances
+from guerdon.earning import routes_campaigns as campaigns
+from guerdon.earning import routes_members as public_campaigns
+from guerdon.earning.simulation import SettledHistory
 from guerdon.kit.clock import Clock, SystemClock
 from guerdon.kit.database import Database
 from guerdon.kit.direct_http import Direct
@@ -47,13 +62,16 @@ from guerdon.kit.worker import Handler, Worker
 from guerdon.notices import jobs as outbox_jobs
 from guerdon.notices import routes as notices
 from guerdon.payouts import jobs as payouts
-from guerdon.payouts import routes as payout_routes
+from guerdon.payouts import routes_drops as drop_routes
+from guerdon.payouts.claims import routes as claims
+from guerdon.payouts.claims import routes_admin as claims_admin
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.recalling import PayoutRecall
 from guerdon.payouts.terms import PayoutTerms
 from guerdon.programs import funding
 from guerdon.programs import routes as programs
 from guerdon.programs import routes_admin_keys as admin_keys
+from guerdon.programs import routes_options as payout_options
 from guerdon.programs import routes_platform as platform_routes
 from guerdon.programs import routes_setup as setup_routes
 from guerdon.programs.funding import FundingDeps
@@ -85,6 +103,12 @@ class WebRole(StrEnum):
     """Event intake and look-ups."""
     ADMIN = "admin"
     """`/api/admin`."""
+    REWARDS = "rewards"
+    """What members use: `/api/auth`, `/api/rewards`."""
+
+
+_WITH_EVENTS = frozenset({WebRole.ALL, WebRole.EVENTS})
+"""Roles that take reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +127,20 @@ class Runtime:
 
     def payout_deps(self) -> PayoutDeps:
         """What the steps of payouts take."""
-        return PayoutDeps(self.database, self.chain, terms=PayoutTerms(batch_size=self.settings.payout_batch_size))
+        terms = PayoutTerms(batch_size=self.settings.payout_batch_size)
+        return PayoutDeps(self.database, self.chain, terms, self.chain.solana)
+
+    def settled_history(self) -> SettledHistory:
+        """What a simulation of a campaign runs over."""
+        return settled_history
 
     def funding_deps(self) -> FundingDeps:
         """What funding takes."""
         return FundingDeps(self.database, self.chain)
+
+    def settlement_deps(self) -> SettlementDeps:
+        """What the steps of settlements take."""
+        return SettlementDeps(self.database, self.secrets, self.chain)
 
 
 @asynccontextmanager
@@ -167,18 +200,27 @@ def routers(role: WebRole) -> list[APIRouter]:
     administration = [
         programs.router,
         earning.router,
+        campaigns.router,
         events_admin.router,
-        payout_routes.router,
+        address_admin.router,
+        claims_admin.router,
+        *drop_routes.routers,
         admin_keys.router,
         platform_routes.router,
         setup_routes.router,
+        payout_options.router,
+        sources.router,
+        reviews.router,
         notices.router,
         verification.router,
     ]
-    handler = [events.router, reversals.router]
+    handler = [events.router, reversals.router, settlement_reports.router]
+    rewards = [sign_in.router, members.router, drop_routes.members, balances.router, public_campaigns.router, claims.router]
     match role:
         case WebRole.ALL:
-            return [*handler, *administration]
+            return [*handler, *rewards, *administration]
+        case WebRole.REWARDS:
+            return rewards
         case WebRole.EVENTS:
             return handler
         case WebRole.ADMIN:
@@ -198,6 +240,8 @@ def api(role: WebRole = WebRole.ALL) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.role = role
+    if role in {WebRole.ALL, WebRole.REWARDS}:
+        app.add_middleware(MemberCors)
     for router in routers(role):
         app.include_router(router)
     app.include_router(operations.router)
@@ -217,7 +261,7 @@ def api(role: WebRole = WebRole.ALL) -> FastAPI:
 
 def openapi_document(role: WebRole = WebRole.ALL) -> dict[str, Any]:
     """The OpenAPI document of a role; starts and connects to nothing."""
-    return document(api(role), [] if role is WebRole.ADMIN else [events_openapi.part()])
+    return document(api(role), [events_openapi.part()] if role in _WITH_EVENTS else [])
 
 
 class Application:
@@ -243,7 +287,7 @@ class Application:
             self._api.state.runtime = runtime
             role = "web" if self._role is WebRole.ALL else f"web {self._role}"
             async with present(runtime, role, self._settings.port, counted):
-                if self._role is WebRole.ADMIN:
+                if self._role not in _WITH_EVENTS:
                     yield runtime
                     return
                 async with open_events_api(
@@ -304,7 +348,9 @@ async def present(runtime: Runtime, role: str, port: int | None, counts: Counts 
         await seen
 
 
-def work_handlers(payout_deps: PayoutDeps, funding_deps: FundingDeps, settings: Settings) -> dict[str, Handler]:
+def work_handlers(
+    payout_deps: PayoutDeps, funding_deps: FundingDeps, settlement_deps: SettlementDeps, settings: Settings
+) -> dict[str, Handler]:
     """What a worker does, by the kind of work."""
     database = payout_deps.database
 
@@ -314,7 +360,9 @@ def work_handlers(payout_deps: PayoutDeps, funding_deps: FundingDeps, settings: 
     return {
         **payouts.handlers(payout_deps),
         **limits.handlers(database),
+        **member_jobs.handlers(database),
         **outbox_jobs.handlers(database, settings.outbox_days),
+        **settlements.handlers(settlement_deps),
         funding.WORK: advance_fundings,
     }
 
@@ -328,10 +376,12 @@ async def run_worker(runtime: Runtime, stop: asyncio.Event) -> None:
     payout_deps = runtime.payout_deps()
     await payouts.schedule(payout_deps)
     await limits.schedule(runtime.database)
+    await member_jobs.schedule(runtime.database)
     await outbox_jobs.schedule(runtime.database)
+    await settlements.schedule(runtime.database)
     worker = Worker(
         runtime.database,
-        work_handlers(payout_deps, runtime.funding_deps(), settings),
+        work_handlers(payout_deps, runtime.funding_deps(), runtime.settlement_deps(), settings),
         concurrency=settings.worker_concurrency,
         drain_seconds=settings.shutdown_seconds,
     )

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from guerdon.accounts import repository as accounts
+from guerdon.accounts import repository_members, sign_in
+from guerdon.activity.settlements import repository_sources, sources
 from guerdon.kit import idempotency
 from guerdon.kit.database import Database
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
@@ -23,8 +25,11 @@ from guerdon.txmanager.signer import Signer
 WALLETS = "secret of the wallets"
 SIGNING_KEYS = "keys that sign transactions"
 SECURITY_KEYS = "security keys of programs"
+SOURCES = "secrets and locations of sources"
 ANSWERS = "kept answers to idempotent requests"
+IDENTITIES = "what members sign in with"
 _PROGRAMS = 200
+_IDENTITIES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,16 @@ async def rewrap(database: Database, ring: KeyRing) -> Wrapped:
     changed = Counter[str]()
     async with database.platform() as session:
         changed[SIGNING_KEYS] += await service_keys.rewrap_keys(session, Signer(ring))
+    place: bytes | None = b""
+    while place is not None:
+        async with database.platform() as session:
+            wrapped, place = await sign_in.rewrap_identities(session, ring, place, _IDENTITIES)
+        changed[IDENTITIES] += wrapped
     async for program_id in _scopes(database):
         if program_id != PLATFORM_PROGRAM_ID:
             async with database.program(program_id) as session:
                 changed[SECURITY_KEYS] += await security_keys.rewrap_security_keys(session, ring, program_id)
+                changed[SOURCES] += await sources.rewrap_sources(session, ring, program_id)
         after: idempotency.Place | None = None
         while True:
             async with database.program(program_id) as session:
@@ -64,13 +75,15 @@ async def under_other_keys(database: Database, ring: KeyRing) -> Counter[tuple[s
     async with database.platform() as session:
         wallets = await accounts.master_secrets_not_under(session, ring.current_id)
         keys = await repository_keys.keys_not_under(session, ring.current_id)
-    for kind, counts in ((WALLETS, wallets), (SIGNING_KEYS, keys)):
+        identities = await repository_members.identities_not_under(session, ring.current_id)
+    for kind, counts in ((WALLETS, wallets), (SIGNING_KEYS, keys), (IDENTITIES, identities)):
         found.update({(kind, key_id.hex()): count for key_id, count in counts.items()})
     async for program_id in _scopes(database):
         async with database.program(program_id) as session:
             security = await programs.keys_not_under(session, program_id, ring.current_id)
+            sealed = await repository_sources.sealed_not_under(session, program_id, ring.current_id)
             answers = await idempotency.answers_not_under(session, program_id, ring.current_id)
-        for kind, counts in ((SECURITY_KEYS, security), (ANSWERS, answers)):
+        for kind, counts in ((SECURITY_KEYS, security), (SOURCES, sealed), (ANSWERS, answers)):
             found.update({(kind, key_id.hex()): count for key_id, count in counts.items()})
     return found
 

@@ -89,6 +89,10 @@ class Settings(BaseSettings):
     # ---- web ----
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on.")
+    public_url: str | None = Field(
+        None,
+        description="Where people reach this installation, such as https://rewards.example.com: what wallets show.",
+    )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (), description="Networks of proxies whose `X-Forwarded-For` is believed, separated by commas."
     )
@@ -140,10 +144,24 @@ class Settings(BaseSettings):
         description="RPC addresses by network, one variable each: GUERDON_RPC_SONEIUM_MINATO for `soneium-minato`.",
     )
     block_seconds: float = Field(2, gt=0, description="The block time of the local EVM chain.")
+    solana_slot_ms: int = Field(
+        400, ge=10, le=60_000, description="How long a slot of the local Solana takes, in milliseconds; 32 of them are finality."
+    )
 
     # ---- limits ----
     rate_limit_events_a_minute: int = Field(6_000, ge=1, description="Events a minute a program and client address, unsigned.")
+    rate_limit_settlements_a_minute: int = Field(
+        60_000, ge=1, description="Reported payments a minute and source; beyond that a facilitator has to send them again."
+    )
     rate_limit_admin_a_minute: int = Field(600, ge=1, description="Calls of the admin API a minute and key.")
+
+    rate_limit_sign_in_a_minute: int = Field(
+        30, ge=1, description="Challenges and proofs of sign-in a minute and client address; about one wallet, four times that."
+    )
+    rate_limit_members_a_minute: int = Field(300, ge=1, description="Calls of the members' API a minute and user.")
+
+    # ---- members ----
+    session_hours: int = Field(168, ge=1, le=8_760, description="How long a member stays signed in.")
 
     # ---- logs ----
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
@@ -164,6 +182,23 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.netloc
+            or parts.path.strip("/")
+            or parts.query
+            or "@" in parts.netloc
+        ):
+            message = "has to be scheme and host only, such as https://rewards.example.com"
+            raise ValueError(message)
+        return f"{parts.scheme}://{parts.netloc.lower()}"
 
     @field_validator("database_url", "database_owner_url", mode="after")
     @classmethod
@@ -190,6 +225,11 @@ class Settings(BaseSettings):
             message = "set GUERDON_SECRET_KEY or GUERDON_SECRET_KEY_FILE, not both"
             raise ValueError(message)
         return self
+
+    @property
+    def own_origin(self) -> str:
+        """Scheme and host under which people reach this installation."""
+        return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def uses_embedded_database(self) -> bool:
