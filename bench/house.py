@@ -165,7 +165,7 @@ class House:
 
     async def quiet(self) -> None:
         """Leave nothing to be written or vacuumed behind for the next measurement to pay."""
-        await self.superuser.execute("vacuum (analyze, skip_locked)")
+        await self.superuser.execute("vacuum (analyze)")
         await self.superuser.execute("checkpoint")
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from guerdon.accounts.models import Account, Identity
+from guerdon.accounts.models import Account, Address, Identity
 from guerdon.activity.models import Event
 from guerdon.app import openapi_document
 from guerdon.earning.models import Accrual
@@ -21,7 +21,7 @@ FOREIGN_MARK = "Zebra"
 """Stands in every text of the other program, and must be in no answer."""
 TABLES = (
     "programs", "program_domains", "program_keys", "admin_keys", "rules", "accounts", "identities", "events", "accruals", "outbox",
-    "fundings", "treasuries", "assets", "deliveries", "idempotent_requests",
+    "fundings", "treasuries", "assets", "deliveries", "claims", "payout_options", "idempotent_requests", "addresses",
 )  # fmt: skip
 
 BODIES: dict[tuple[str, str], Any] = {
@@ -29,6 +29,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/api/admin/programs/{program}/domains"): {"domain": "evil.example.com"},
     ("post", "/api/admin/programs/{program}/keys"): {"revokeOld": True},
     ("post", "/api/admin/programs"): {"name": "another"},
+    ("post", "/api/admin/addresses/{address_id}/approve"): {"reason": "because", "move": True},
     ("post", "/api/admin/rules"): {"eventType": "taken", "reward": 1},
     ("put", "/api/admin/rules/{event_type}"): {"reward": 1},
     ("patch", "/api/admin/rules/{event_type}"): {"reward": 1},
@@ -36,6 +37,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/api/admin/programs/{program}/fundings"): {"points": 5},
     ("post", "/api/admin/treasuries/{treasury}/pause"): {"reason": "because"},
     ("put", "/api/admin/treasuries/{treasury}/limit"): {},
+    ("put", "/api/admin/payout-options/{asset}/{network}"): {"tokenAddress": "0x" + "1" * 40, "atomicNumerator": "1"},
+    ("post", "/api/admin/denied-addresses"): {"address": "0x" + "1" * 40, "reason": "mine"},
+    ("post", "/api/admin/claims/{claim_id}/approve"): {"reason": "mine"},
+    ("post", "/api/admin/claims/{claim_id}/refuse"): {"reason": "mine"},
 }
 
 
@@ -66,6 +71,12 @@ async def other_program(api: Running) -> dict[str, str]:
                 earned_by="foreign_event", points=7, reasons=[], accrued_at=now,
             )
         )  # fmt: skip
+        session.add(
+            Address(
+                program_id=program_id, id=event_id, account_id=account_id, network=FOREIGN_MARK, namespace="eip155",
+                address="0x" + "2" * 40, created_at=now,
+            )
+        )  # fmt: skip
         await outbox.raise_alert(
             session, "zebra", "zebra", severity=outbox.Severity.WARNING, message=FOREIGN_MARK, remedy=FOREIGN_MARK,
             program_id=program_id,
@@ -90,7 +101,12 @@ def filled(path: str, foreign: dict[str, str], program: str) -> str:
         "key_id": foreign["security_key"] if "/programs/" in path else foreign["admin_key"],
         "funding_id": str(uuid7()),
         "payout_id": foreign["event_id"],
+        "address_id": foreign["event_id"],
         "treasury": "LTZ",
+        "claim_id": foreign["event_id"],
+        "asset": "LTZ",
+        "network": "local",
+        "address": "0x" + "1" * 40,
         **{name: foreign[name] for name in ("event_type", "event_id", "alert_id", "domain")},
     }
     for name, value in values.items():

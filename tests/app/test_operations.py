@@ -186,7 +186,8 @@ def test_a_role_serves_its_own_endpoints_only() -> None:
     everything = set(openapi_document()["paths"])
     admin = set(openapi_document(WebRole.ADMIN)["paths"])
     events = set(openapi_document(WebRole.EVENTS)["paths"])
-    assert admin | events == everything
+    rewards = set(openapi_document(WebRole.REWARDS)["paths"])
+    assert admin | events | rewards == everything
     assert not any(path.startswith("/api/admin") for path in events)
     assert not any(path.startswith("/loyalteez-api") for path in admin)
     assert "/ready" in admin & events

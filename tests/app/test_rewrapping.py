@@ -26,11 +26,13 @@ from guerdon.txmanager.models import KeyPurpose
 from guerdon.txmanager.signer import Signer, UnsignedTransaction
 from tests.support.api import SECRET_KEY, running, settings_for
 from tests.support.books import NOW
+from tests.support.members import EvmWallet, sign_in
 from tests.support.postgres import Urls
 
 NEW_KEY = MasterKey.generate().to_text()
 OLD_ID = MasterKey.from_text(SECRET_KEY).id.hex()
 BODY = {"name": "Acme"}
+WALLET = EvmWallet()
 
 
 def rotated(urls: Urls) -> Settings:
@@ -50,6 +52,7 @@ async def program(database_urls: Urls) -> dict[str, Any]:
             await service_keys.create_key(session, Signer(api.runtime.secrets), "here", KeyPurpose.TREASURY)
         answer = await api.platform("POST", "/api/admin/programs", BODY, Idempotency_Key="once")
         assert answer.status_code == 201
+        await sign_in(api, WALLET)
         return {**answer.json(), "token": api.platform.token}
 
 
@@ -58,11 +61,12 @@ async def test_everything_works_without_the_older_key(database: Database, databa
     async with running(both, asset=False) as api:
         before = await told(both, database)
         assert {verdict for verdict, _ in before} == {Verdict.NOTE}
-        assert len(before) == 3
+        assert len(before) == 4
         assert all(f"under the older key {OLD_ID}" in message for _, message in before)
         done = await rewrapping.rewrap(database, api.runtime.secrets)
         assert done.changed == {
-            rewrapping.SIGNING_KEYS: 1, rewrapping.SECURITY_KEYS: 1, rewrapping.ANSWERS: done.changed[rewrapping.ANSWERS]
+            rewrapping.SIGNING_KEYS: 1, rewrapping.SECURITY_KEYS: 1, rewrapping.IDENTITIES: 1,
+            rewrapping.ANSWERS: done.changed[rewrapping.ANSWERS],
         }  # fmt: skip
         assert done.changed[rewrapping.ANSWERS] >= 1
         assert not done.left
@@ -81,6 +85,8 @@ async def test_everything_works_without_the_older_key(database: Database, databa
             (security,) = await signing_keys(session, api.runtime.secrets, UUID(program["id"]), NOW)
         assert security.secret.decode() == program["securityKey"]
         headers = {"Authorization": f"Bearer {program['token']}", "Idempotency-Key": "once"}
+        who = (await (await sign_in(api, WALLET))("GET", "/api/auth/session")).json()
+        assert [known["address"] for known in who["identities"]] == [WALLET.address]
         repeat = await api.client.post("/api/admin/programs", json=BODY, headers=headers)
         assert repeat.json()["securityKey"] == program["securityKey"]
 

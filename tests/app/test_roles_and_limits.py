@@ -35,3 +35,15 @@ async def test_an_admin_key_that_calls_too_often_waits(database_urls: Urls) -> N
         refused = await own.platform("GET", "/api/admin/programs")
         assert refused.json()["code"] == "RATE_LIMITED"
         assert 1 <= int(refused.headers["retry-after"]) <= 61
+
+
+async def test_the_role_of_members_serves_members_alone(database_urls: Urls) -> None:
+    app = Application(settings_for(database_urls.app), WebRole.REWARDS)
+    async with app.running(), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x.test") as client:
+        own = await client.get("/api/rewards/account")
+        assert (own.status_code, own.json()["code"]) == (401, "NOT_SIGNED_IN")
+        body = {"network": "base", "address": "0x" + "1" * 40}
+        assert (await client.post("/api/auth/wallet/challenge", json=body)).status_code == 200
+        for path in ("/api/admin/programs", "/loyalteez-api/health"):
+            assert (await client.get(path)).status_code == 404
+        assert (await client.get("/ready")).status_code == 200

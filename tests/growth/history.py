@@ -112,8 +112,9 @@ class Past:
             self.key_id,
         )
         await run(
-            "insert into treasuries (id, network, asset_id, key_id, address, created_at, paused_at, resumes_by_itself) "
-            "values ($1, 'local', $2, $3, '0xaa', now(), now(), true)",
+            "insert into treasuries (id, network, asset_id, key_id, token_address, token_decimals, address, created_at, "
+            "paused_at, resumes_by_itself) "
+            "values ($1, 'local', $2, $3, '0x01', 0, '0xaa', now(), now(), true)",
             self.treasury_id,
             self.asset_id,
             self.key_id,

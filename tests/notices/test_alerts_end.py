@@ -53,8 +53,8 @@ async def test_a_treasury_that_resumes_can_pay(api: Running, owner: driver.RawCo
     treasury_id = uuid7()
     await owner.execute("set session_replication_role = replica")
     await owner.execute(
-        "insert into treasuries (id, network, asset_id, key_id, address, paused_at, created_at) "
-        "values ($1, 'local', $2, $3, '0x', now(), now())",
+        "insert into treasuries (id, network, asset_id, key_id, token_address, token_decimals, address, paused_at, created_at) "
+        "values ($1, 'local', $2, $3, '0x1', 0, '0x', now(), now())",
         treasury_id, uuid7(), uuid7(),
     )  # fmt: skip
     await raised(api, treasuries.CANNOT_PAY_ALERT, str(treasury_id))

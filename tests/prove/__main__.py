@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.prove import payouts, report
+from tests.prove import claims, payouts, report
 from tests.prove.campaign import Journal, Plan, broken, carry_out
 from tests.prove.faults import FAULTS
 from tests.prove.holes import HOLES, opened
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["payouts"]:
         return payouts.main(given[1:], console.print)
+    if given[:1] == ["claims"]:
+        return claims.main(given[1:], console.print)
     asked = _parser().parse_args(given)
     if asked.list:
         _list()

@@ -72,14 +72,23 @@ async def test_what_nobody_sent_is_found(books: Any, reporter: Reporter) -> None
     assert "from nowhere: event judged-5 was never sent" in await judge.lost_or_doubled(books, reporter.acknowledged, sent)
 
 
-async def test_an_event_that_was_refused_and_is_booked_is_found(books: Any) -> None:
-    said = await judge.told_otherwise(books, Told(refused={"judged-6": "no funds"}))
+async def test_an_event_that_was_refused_and_is_booked_is_found(books: Any, site: Site) -> None:
+    said = await judge.told_otherwise(books, Chain(site.node.url), Told(refused={"judged-6": "no funds"}))
     assert said == ["told otherwise: event judged-6 was refused (no funds) and is booked"]
 
 
-async def test_a_transaction_that_was_told_and_that_nobody_signed_is_found(books: Any, reporter: Reporter) -> None:
+async def test_a_transaction_that_was_told_and_that_nobody_signed_is_found(books: Any, reporter: Reporter, site: Site) -> None:
     told = Told(acknowledged=[replace(reporter.acknowledged[0], transaction="0x" + "12" * 32)])
-    assert any("which nobody signed" in said for said in await judge.told_otherwise(books, told))
+    assert any("which nobody signed" in said for said in await judge.told_otherwise(books, Chain(site.node.url), told))
+
+
+async def test_a_transaction_that_was_told_and_whose_bytes_are_lost_is_ours_all_the_same(
+    books: Any, reporter: Reporter, site: Site
+) -> None:
+    sent = await books.fetchval("select hash from attempts limit 1")
+    await books.execute("delete from attempts where hash = $1", sent)
+    told = Told(acknowledged=[replace(reporter.acknowledged[0], transaction=sent)])
+    assert await judge.told_otherwise(books, Chain(site.node.url), told) == []
 
 
 async def test_a_reversal_that_is_lost_wrong_or_doubled_is_found(books: Any, reporter: Reporter) -> None:

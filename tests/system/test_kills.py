@@ -8,8 +8,10 @@ import asyncio
 import random
 
 import pytest
+from solders.keypair import Keypair
 
 from tests.prove.reporter import Reporter
+from tests.support.local_solana import SolanaInThread
 from tests.system.conftest import settled, verdict
 from tests.system.house import House
 
@@ -22,7 +24,7 @@ async def test_all_is_well_when_nothing_is_killed(house: House, reporter: Report
     assert sum(one.name.startswith("quiet-") for one in reporter.acknowledged) == 60
 
 
-@pytest.mark.parametrize(("victim", "times"), [("web", 3), ("worker", 4), ("chain", 2), ("postgres", 2)])
+@pytest.mark.parametrize(("victim", "times"), [("web", 3), ("worker", 4), ("chain", 2), ("solana", 2), ("postgres", 2)])
 async def test_s27_a_process_that_is_killed_costs_nothing(house: House, reporter: Reporter, victim: str, times: int) -> None:
     chance = random.Random(f"{victim} 1")
     names = [f"{victim}-{number}" for number in range(250)]
@@ -57,11 +59,27 @@ async def test_s27_everything_killed_at_once_goes_on_from_where_it_was(house: Ho
     assert await asyncio.to_thread(house_genesis, house) == genesis
 
 
+async def test_s27_the_local_solana_goes_on_after_a_kill_of_everything(house: House) -> None:
+    wallet = str(Keypair().pubkey())
+    solana = SolanaInThread(house.told()["solana"])
+    before = solana.ask("getGenesisHash"), solana.ask("requestAirdrop", wallet, 10**9)
+    slot = solana.ask("getSlot", {"commitment": "processed"})
+    solana.close()
+    house.kill()
+    await asyncio.to_thread(house.start)
+    solana = SolanaInThread(house.told()["solana"])
+    assert solana.ask("getGenesisHash") == before[0]
+    assert solana.ask("getBalance", wallet, {"commitment": "processed"})["value"] == 10**9
+    assert solana.ask("getSignatureStatuses", [before[1]])["value"][0]["err"] is None
+    assert solana.ask("getSlot", {"commitment": "processed"}) > slot
+    solana.close()
+
+
 async def test_a_clean_stop_and_start_goes_on_too(house: House, reporter: Reporter) -> None:
     await reporter.report([f"stop-{number}" for number in range(30)])
     assert await asyncio.to_thread(house.stop) == 0
     assert house.said().rstrip().endswith("stopped")
-    assert [name for name in ("web", "worker", "chain", "postgres") if house.pid(name) is not None] == []
+    assert [name for name in ("web", "worker", "chain", "solana", "postgres") if house.pid(name) is not None] == []
     await asyncio.to_thread(house.start)
     assert "Platform admin key" not in house.said()
     assert await verdict(house, reporter) == []

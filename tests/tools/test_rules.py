@@ -37,6 +37,8 @@ TESTS = [
         ("test_s16_s17_both_at_once", ("S16", "S17")),
         ("testFuzz_s29_no_day", ("S29",)),
         ("invariant_s17_paid_once", ("S17",)),
+        ("test_x402_defect_06_a_pool", ("defect 6",)),
+        ("test_x402_defect", ()),
         ("test_a_key_of_s3", ()),
         ("test_s3", ()),
     ],
