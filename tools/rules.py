@@ -1,6 +1,7 @@
 """Which tests keep which rule: docs/rules.md, made of `rules.toml` and the names of the tests (`make docs`).
 
-A test names the rules it keeps by their numbers (`test_s12_…`, `test_s16_s17_…`; in Solidity `testFuzz_s17_…`).
+A test names the rules it keeps by their numbers (`test_s12_…`, `test_s16_s17_…`; in Solidity `testFuzz_s17_…`), and the defect of
+an earlier program that it would have caught (`test_x402_defect_06_…`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NUMBERS = re.compile(r"(?:test|testFuzz|invariant)((?:_s\d+)+)_")
+_DEFECT = re.compile(r"test_x402_defect_(\d+)_")
 _SOLIDITY = re.compile(r"^\s*function ((?:test|testFuzz|invariant)_\w+)", re.MULTILINE)
 # Linters have rules of that form too, with three digits.
 _MENTIONED = re.compile(r"\bS\d{1,2}\b")
@@ -24,6 +26,11 @@ _HEAD = """\
 Rules that whatever moves points or tokens keeps, and the tests that fail where one is broken. Code and tests name a rule by its
 number. This page is written by `make docs` from `tools/rules.toml` and the names of the tests.
 """
+_DEFECTS = "What another program got wrong"
+_ABOUT_DEFECTS = (
+    "Defects of a rewards program for payments that was built, run and given up. Each would be caught here by the tests beside\n"
+    "it, which carry its number (`test_x402_defect_06_…`)."
+)
 _TABLE = "\n| rule | what it says | tests |\n|---|---|---|\n"
 
 
@@ -62,9 +69,11 @@ def read_rules(text: str) -> Rules:
     """What `rules.toml` says."""
     data = tomllib.loads(text)
     rules = [Rule("Rules with a number", name, meaning) for name, meaning in data["numbered"].items()]
+    rules += [Rule(_DEFECTS, f"defect {number}", meaning) for number, meaning in data.get("defects", {}).items()]
     for section in data.get("section", []):
         rules += [Rule(section["title"], one["name"], one["meaning"], tuple(one["tests"])) for one in section["rule"]]
-    return Rules(tuple(rules), {section["title"]: section.get("about", "") for section in data.get("section", [])})
+    about = {section["title"]: section.get("about", "") for section in data.get("section", [])}
+    return Rules(tuple(rules), {_DEFECTS: _ABOUT_DEFECTS, **about})
 
 
 def find_tests(root: Path) -> list[NamedTest]:
@@ -81,7 +90,10 @@ def find_tests(root: Path) -> list[NamedTest]:
 
 
 def numbers_of(name: str) -> tuple[str, ...]:
-    """The rules that a test's name carries: ("S16", "S17") of `test_s16_s17_…`."""
+    """The rules that a test's name carries: ("S16", "S17") of `test_s16_s17_…`, ("defect 6",) of `test_x402_defect_06_…`."""
+    defect = _DEFECT.match(name)
+    if defect is not None:
+        return (f"defect {int(defect[1])}",)
     match = _NUMBERS.match(name)
     return () if match is None else tuple(f"S{number}" for number in re.findall(r"\d+", match[1]))
 
