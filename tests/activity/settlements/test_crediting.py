@@ -95,6 +95,18 @@ async def test_one_transaction_with_many_transfers_is_as_many_payments(scene: Sc
     assert [(await scene.balance(one)).held for one in accounts] == [100, 200, 300, 400, 500]
 
 
+async def test_s33_the_same_dollar_in_a_circle_within_one_transaction_earns_nothing(scene: Scene) -> None:
+    ann, bob = Wallet(), Wallet()
+    await scene.member(ann)
+    await scene.mint(ann, DOLLAR)
+    circle = [scene.authorize(a, b.address, DOLLAR).data for a, b in ((ann, bob), (bob, ann)) * 3]
+    transaction = await scene.submit(scene.token, abi.call_data(USDC, "multicall", circle), scene.facilitator, gas=2_000_000)
+    await scene.report(transaction)
+    await scene.prove()
+    assert [(one.state, one.reason) for one in await scene.hints()] == [(HintState.NOTHING, Reason.CAME_BACK)]
+    assert await scene.settlements() == []
+
+
 async def test_x402_defect_20_a_row_that_nobody_paid_for_earns_nothing(scene: Scene) -> None:
     await scene.member(Wallet())
     assert (await scene.report("0x" + "ab" * 32, amount="1000000000000")).status_code == 202

@@ -73,3 +73,15 @@ def test_s33_exact_and_upto_by_permit2_are_payments_of_what_was_moved_and_only_t
     assert (payment.payer, payment.payee, payment.amount, reason) == (ANN, SHOP, 3, None)
     assert payments_of(moved, OTHER, ASSETS) == ([], Reason.NOT_A_PAYMENT)
     assert payments_of(moved, None, ASSETS) == ([], Reason.NOT_A_PAYMENT)
+
+
+@pytest.mark.parametrize("to", [USDC, min(PERMIT2_PROXIES)])
+def test_s33_what_comes_back_within_the_transaction_was_paid_by_nobody(to: str) -> None:
+    # A lender's money in a circle, as often as it likes: a facilitator calls whatever asset, or factory, it is told to.
+    lent, returned = transfer(BOB, ANN, 9), transfer(SHOP, BOB, 9)
+    circle = (used(ANN), transfer(ANN, SHOP, 9), used(SHOP), transfer(SHOP, ANN, 9))
+    assert payments_of(receipt(lent, *circle, *circle, used(ANN), transfer(ANN, SHOP, 9), returned), to, ASSETS)[0] == []
+    assert payments_of(receipt(*circle), to, ASSETS) == ([], Reason.CAME_BACK)
+    # What goes on to others was paid once, by who is the poorer for it.
+    on = receipt(used(ANN), transfer(ANN, SHOP, 9), used(SHOP), transfer(SHOP, BOB, 9))
+    assert [(one.payer, one.payee, one.amount) for one in payments_of(on, to, ASSETS)[0]] == [(ANN, SHOP, 9)]

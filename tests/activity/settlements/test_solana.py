@@ -129,6 +129,20 @@ async def test_s33_on_solana_only_what_a_registered_signer_paid_the_fee_of_count
     assert found == {foreign: (HintState.REJECTED, "foreign_sender"), own: (HintState.NOTHING, "not_a_payment")}
 
 
+async def test_s33_on_solana_the_same_dollar_in_a_circle_within_one_transaction_earns_nothing(cluster: Cluster) -> None:
+    scene, ann, bob = cluster.scene, cluster.solana.funded(), cluster.solana.funded()
+    await cluster.member(ann)
+    own = holding(cluster.solana, cluster.mint, cluster.facilitator, ann.pubkey(), DOLLAR)
+    others = holding(cluster.solana, cluster.mint, cluster.facilitator, bob.pubkey())
+    there = instructions.transfer_checked(own, others, str(ann.pubkey()), cluster.mint, DOLLAR)
+    back = instructions.transfer_checked(others, own, str(bob.pubkey()), cluster.mint, DOLLAR)
+    signature = cluster.solana.run([there, back] * 3, cluster.facilitator, ann, bob)
+    cluster.solana.advance(60)
+    await cluster.report(signature)
+    await scene.prove()
+    assert [(one.state, one.reason) for one in await scene.hints()] == [(HintState.NOTHING, "came_back")]
+
+
 async def test_what_nobody_reported_is_found_in_the_signers_history(cluster: Cluster) -> None:
     scene, payer = cluster.scene, cluster.solana.funded()
     ann = await cluster.member(payer)

@@ -5,6 +5,7 @@ Many transactions are asked about in one request; one that can't be understood d
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Any, Final, Protocol, cast
 from eth_utils.crypto import keccak
 
 from guerdon.activity.settlements.assets import Listed
-from guerdon.activity.settlements.proofs import Answer, Landed, NotIncluded, Payment, Reason, Unclear
+from guerdon.activity.settlements.proofs import Answer, Landed, NotIncluded, Payment, Reason, Unclear, lasting
 from guerdon.chains import answers
 from guerdon.chains.contracts import TRANSFER_TOPIC
 from guerdon.chains.jsonrpc import Call
@@ -193,7 +194,14 @@ def payments_of(receipt: Receipt, to: str | None, assets: Mapping[str, Listed]) 
     if not paid:
         return [], Reason.CHANNEL
     moved = [one for one in paid if one.amount > 0]
-    return moved, None if moved else Reason.ZERO_AMOUNT
+    if not moved:
+        return [], Reason.ZERO_AMOUNT
+    spent = Counter[tuple[str, str]]()
+    for one in transfers:
+        spent[one.asset, one.payer] += one.amount
+        spent[one.asset, one.payee] -= one.amount
+    found = lasting(moved, spent)
+    return found, None if found else Reason.CAME_BACK
 
 
 def _transfer(log: Log, assets: Mapping[str, Listed]) -> Payment | None:

@@ -6,7 +6,8 @@ How a chain is asked is `evm.py` and `solana.py`. An answer that is missing, mal
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -36,6 +37,8 @@ class Reason(StrEnum):
     NOT_A_PAYMENT = "not_a_payment"
     """Something was, but by no scheme of payments (SAFETY S33)."""
     ZERO_AMOUNT = "zero_amount"
+    CAME_BACK = "came_back"
+    """Its payer is no poorer for it after the transaction: lent money, or the same money in a circle."""
     WRONG_DECIMALS = "wrong_decimals"
     """The asset is listed with other decimals than the chain says it has."""
     CHANNEL = "channel"
@@ -96,6 +99,19 @@ class Verdict:
     attempts: int
     proof: Landed | None = None
     """With payments, where there are any to be credited."""
+
+
+def lasting(payments: Sequence[Payment], spent: Mapping[tuple[str, str], int]) -> list[Payment]:
+    """Payments that their payers are the poorer for. `spent`: by (asset, wallet), how much less of it there is than before.
+
+    Facilitators call whatever asset or factory they are told to, so that a transaction of theirs may hold anything: what is lent
+    for its time, and paid in a circle as often as it likes, would count as often (SAFETY S33).
+    """
+    said = Counter[tuple[str, str]]()
+    for one in payments:
+        # Who pays himself is told so when it is credited.
+        said[one.asset, one.payer] += one.amount if one.payer != one.payee else 0
+    return [one for one in payments if said[one.asset, one.payer] <= max(spent.get((one.asset, one.payer), 0), 0)]
 
 
 def judge(answer: Answer, signers: Collection[str], *, received_at: datetime, attempts: int, now: datetime) -> Verdict:

@@ -6,13 +6,14 @@ Reading what a transaction moved is `chains/solana/transfers.py`. A node that do
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from guerdon.activity.settlements.assets import Listed
-from guerdon.activity.settlements.proofs import Answer, Landed, NotIncluded, Payment, Reason, Unclear
+from guerdon.activity.settlements.proofs import Answer, Landed, NotIncluded, Payment, Reason, Unclear, lasting
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.chains.solana.client import SolanaClient
 from guerdon.chains.solana.transfers import ChainTransaction, TokenTransfer, token_transfers
@@ -111,8 +112,17 @@ def payments_of(transaction: ChainTransaction, assets: Mapping[str, Listed]) -> 
     fitting = [one for one in meant if one.decimals == assets[one.mint].decimals]
     if not fitting:
         return [], Reason.WRONG_DECIMALS
-    found = [payment for one in fitting if (payment := _payment(one)) is not None]
-    return found, None if found else Reason.ZERO_AMOUNT
+    arrived = [payment for one in fitting if (payment := _payment(one)) is not None]
+    if not arrived:
+        return [], Reason.ZERO_AMOUNT
+    spent = Counter[tuple[str, str]]()
+    for held in transaction.holdings.values():
+        if held.owner_before is not None:
+            spent[held.mint, held.owner_before] += held.before
+        if held.owner_after is not None:
+            spent[held.mint, held.owner_after] -= held.after
+    found = lasting(arrived, spent)
+    return found, None if found else Reason.CAME_BACK
 
 
 def _payment(one: TokenTransfer) -> Payment | None:
