@@ -88,9 +88,9 @@ async def _promises(deps: PayoutDeps, asset: Asset, purses: Sequence[_Purse]) ->
     for _ in range(_LOOKS):
         finalities = [await purse.finality() for purse in purses]
         async with deps.database.platform() as session:
-            promised = await backing.promised(session, asset)
+            promised, claims = await backing.promised(session, asset)
             frozen = [await repository.frozen_batches(session, purse.treasury.id) for purse in purses]
-            ways = [await backing.vault_of(session, asset, purse.treasury, 0) for purse in purses]
+            ways = [await backing.vault_of(session, asset, purse.treasury, 0, claims) for purse in purses]
         on_the_way = [
             await purse.on_the_way(batches, seen.block_number)
             + await drops_verify.lying_in_drops(deps, purse.treasury, seen.block_number)

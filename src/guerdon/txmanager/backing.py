@@ -6,7 +6,7 @@ owed by one treasury each, in tokens that the claim fixed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guerdon.kit.database import PlatformSession
@@ -14,6 +14,7 @@ from guerdon.ledger.models import Asset, Delivered
 from guerdon.ledger.rates import Rate
 from guerdon.txmanager import repository_options, repository_treasuries
 from guerdon.txmanager.models import Treasury
+from guerdon.txmanager.repository_options import Claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +49,41 @@ def missing_points(promised: Promised, vaults: Iterable[Vault]) -> int:
     return promised.points - promised.in_claims - sum(vault.points for vault in vaults)
 
 
-async def promised(session: PlatformSession, asset: Asset) -> Promised:
-    """What is promised of an asset now."""
+async def promised(session: PlatformSession, asset: Asset) -> tuple[Promised, dict[str, Claimed]]:
+    """What is promised of an asset now, and what claims have fixed of it, by network: read once, for one that ends in between
+    would be taken off the points and not off the tokens.
+    """
     points = await repository_treasuries.promised_points(session, asset.id)
     claims = await repository_options.claims_by_network(session, asset.id)
-    return Promised(points, sum(claim.points for claim in claims.values()))
+    return Promised(points, sum(claim.points for claim in claims.values())), claims
 
 
-async def vaults(session: PlatformSession, asset: Asset) -> list[Vault]:
+async def vaults(session: PlatformSession, asset: Asset, claims: Mapping[str, Claimed]) -> list[Vault]:
     """What the asset's treasuries can pay, by what is known of the chain. Locked by whoever is to decide by it (SAFETY S15)."""
     found: list[Vault] = []
     for treasury in await repository_treasuries.treasuries_of_asset(session, asset.id):
         on_the_way = await repository_treasuries.landed_unsettled(session, treasury.id, treasury.balance_block)
-        found += await vault_of(session, asset, treasury, treasury.balance_final + on_the_way)
+        found += await vault_of(session, asset, treasury, treasury.balance_final + on_the_way, claims)
     return found
 
 
-async def vault_of(session: PlatformSession, asset: Asset, treasury: Treasury, held_atomic: int) -> list[Vault]:
+async def vault_of(
+    session: PlatformSession, asset: Asset, treasury: Treasury, held_atomic: int, claims: Mapping[str, Claimed]
+) -> list[Vault]:
     """The vault of one treasury that holds so much; none where its asset is not paid from it any more."""
     if asset.delivery != Delivered.ON_CLAIM:
         return [Vault(asset.rate, held_atomic)]
     option = await repository_options.option(session, asset.id, treasury.network)
     if option is None:
         return []
-    claims = await repository_options.claims_by_network(session, asset.id)
     claimed = claims[treasury.network].amount_atomic if treasury.network in claims else 0
     return [Vault(option.rate, held_atomic, claimed, option.enabled)]
 
 
 async def unbacked(session: PlatformSession, asset: Asset, more_points: int = 0) -> int:
     """How many points would lack backing if so many more were promised; the asset's treasuries are locked."""
-    now = await promised(session, asset)
-    return missing_points(Promised(now.points + more_points, now.in_claims), await vaults(session, asset))
+    now, claims = await promised(session, asset)
+    return missing_points(Promised(now.points + more_points, now.in_claims), await vaults(session, asset, claims))
 
 
 async def lock_vaults(session: PlatformSession, asset: Asset) -> Sequence[Treasury]:

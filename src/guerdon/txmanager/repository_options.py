@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from guerdon.kit.database import PlatformSession
+from guerdon.kit.database import PlatformSession, ScopedSession, raw_connection
 from guerdon.ledger.models import Asset, PayoutOption
 from guerdon.txmanager.models import Contract
 
@@ -22,6 +23,23 @@ class Claimed:
 
     points: int
     amount_atomic: int
+
+
+async def hold(session: ScopedSession, asset_id: UUID) -> None:
+    """Until the transaction ends no option of the asset is changed: what is claimed is claimed at the rates that are read next.
+
+    A program's transaction can't lock rows of the platform, which it may not change. Taken before any balance.
+    """
+    await (await raw_connection(session)).execute("SELECT pg_advisory_xact_lock_shared($1)", _lock_of(asset_id))
+
+
+async def begin_change(session: PlatformSession, asset_id: UUID) -> None:
+    """Wait for the claims that hold the asset's options, and let new ones wait. Taken after its treasuries (SAFETY S15)."""
+    await (await raw_connection(session)).execute("SELECT pg_advisory_xact_lock($1)", _lock_of(asset_id))
+
+
+def _lock_of(asset_id: UUID) -> int:
+    return int.from_bytes(hashlib.sha256(b"payout options" + asset_id.bytes).digest()[:8], signed=True)
 
 
 async def option(session: AsyncSession, asset_id: UUID, network: str) -> PayoutOption | None:

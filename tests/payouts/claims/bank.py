@@ -7,8 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from guerdon.chains.port import BadAnswerError
-from guerdon.kit.database import ProgramSession, run_in_program
+from guerdon.kit import driver
+from guerdon.kit.clock import SystemClock
+from guerdon.kit.database import Database, ProgramSession, run_in_program
 from guerdon.kit.ids import uuid7
+from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import AccountBalance, Delivered, PostingKind
 from guerdon.ledger.postings import Movement
@@ -19,11 +22,12 @@ from guerdon.payouts.claims.schemas import ClaimView, claim_view
 from guerdon.payouts.claims.service import ClaimRequest, request_claim
 from guerdon.payouts.distributor import open_distributor
 from guerdon.programs.models import Program
-from guerdon.txmanager import assets, options, setup, treasuries
+from guerdon.txmanager import assets, backing, options, setup, treasuries
 from guerdon.txmanager.models import Treasury
 from guerdon.txmanager.options import Limits, NewOption
 from tests.payouts.house import NETWORK, House, a_wallet
 from tests.payouts.moody import MoodyToken
+from tests.support.postgres import Urls
 
 TEN = Rate(10)
 
@@ -106,6 +110,13 @@ class Bank:
 
         return claim_view(*await run_in_program(self.house.database, self.program, work))
 
+    async def missing(self, more: int = 0) -> int:
+        """Points that would lack backing if so many more were promised; below zero: so many could be."""
+        async with self.house.database.platform() as session:
+            asset = await session.get_one(assets.Asset, self.points)
+            await backing.lock_vaults(session, asset)
+            return await backing.unbacked(session, asset, more)
+
     async def state(self, claim_id: UUID) -> str:
         return str(await self.house.value("select state from deliveries where id = $1", claim_id))
 
@@ -135,5 +146,37 @@ async def a_bank(house: House, *, stock: int = 1_000_000, funds: int = 10_000, r
     if stock:
         await bank.stock(stock)
         await bank.seen()
+    await bank.open_program(funds)
+    return bank
+
+
+async def a_bank_on_paper(
+    database: Database,
+    urls: Urls,
+    owner: driver.RawConnection,
+    *,
+    stock: int = 1_000,
+    funds: int = 100,
+    rate: Rate = TEN,
+) -> Bank:
+    """The same without a chain, for what is decided by rows alone: the treasury is said to hold `stock`."""
+    master = MasterKey.generate()
+    nowhere: Any = None
+    house = House(database, urls, owner, nowhere, nowhere, KeyRing(master), master, uuid7(), SystemClock())
+    bank = Bank(house, uuid7(), MoodyToken(nowhere, a_wallet()))
+    key = uuid7()
+    await owner.execute(
+        f"""
+        insert into networks (name, chain_id, block_time_ms, created_at) values ('{NETWORK}', 31337, 100, now());
+        insert into assets (id, symbol, decimals, delivery, mintable, created_at)
+            values ('{bank.points}', 'PTS', 0, 'on_claim', false, now());
+        insert into keys (id, network, purpose, address, secret_encrypted, created_at)
+            values ('{key}', '{NETWORK}', 'treasury', '{a_wallet()}', '', now());
+        insert into contracts (network, name, address, created_at) values ('{NETWORK}', 'MerkleDrop', '{a_wallet()}', now());
+        insert into treasuries (id, network, asset_id, key_id, token_address, token_decimals, address, balance_final, created_at)
+            select '{uuid7()}', '{NETWORK}', '{bank.points}', id, '{bank.token.address}', 0, address, {stock}, now() from keys;
+        """
+    )
+    await bank.set_option(rate)
     await bank.open_program(funds)
     return bank

@@ -67,6 +67,8 @@ async def request_claim(session: ScopedSession, program: Program, account_id: UU
     Raises `InvalidAddressError`, `AddressNotProvenError`, `AddressWaitsError`, `AddressDeniedError`, `ClaimsClosedError`,
     `PayoutOptionNotFoundError`, and as `decide` does.
     """
+    # Else a rate that was lowered meanwhile would let other points have the tokens that this claim fixes (SAFETY S3, S14).
+    await repository_options.hold(session, program.asset_id)
     way = await _way(session, program, account_id, wanted)
     key = (program.asset_id, account_id)
     # From here on claims, reversals and earnings of this account come one after the other.
