@@ -94,6 +94,7 @@ class Reports:
         self._wake = threading.Event()
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._most = BATCH
         self._sender: tuple[int, threading.Thread] | None = None
         self._start()
 
@@ -240,7 +241,9 @@ class Reports:
         now = time.time()
         with self._opened() as database:
             database.execute("delete from outbox where created_at < ?", (now - KEPT_SECONDS,))
-            rows = database.execute("select id, body from outbox where due_at <= ? order by id limit ?", (now, BATCH)).fetchall()
+            rows = database.execute(
+                "select id, body from outbox where due_at <= ? order by id limit ?", (now, self._most)
+            ).fetchall()
             ids = [row[0] for row in rows]
             marks = ",".join("?" * len(ids))
             # Whoever is killed with these in hand leaves them to others when this has passed.
@@ -249,16 +252,21 @@ class Reports:
         if not rows:
             return LONGEST_WAIT_SECONDS if following is None else max(0.05, following - now)
         status = self._post(ids[0], [json.loads(row[1]) for row in rows])
+        # What is refused for ever takes nothing along that was sent with it: the next ones go alone, then more at once again.
+        among = status in _HOPELESS and len(ids) > 1
+        self._most = 1 if status in _HOPELESS else min(self._most * 2, BATCH)
         with self._opened() as database:
-            if status in _OK or status in _HOPELESS:
+            if status in _OK or (status in _HOPELESS and not among):
                 database.execute(f"delete from outbox where id in ({marks})", ids)  # noqa: S608 - question marks
             else:
+                wait = 0.0 if among else min(2.0 ** min(failures, 10) / 2, LONGEST_WAIT_SECONDS)
                 database.execute(
                     f"update outbox set due_at = ?, attempts = attempts + 1 where id in ({marks})",  # noqa: S608
-                    (time.time() + min(2.0 ** min(failures, 10) / 2, LONGEST_WAIT_SECONDS), *ids),
+                    (time.time() + wait, *ids),
                 )
         if status in _HOPELESS:
-            _log.error("%d reports were refused with status %s; reading the chain will find them", len(ids), status)
+            if not among:
+                _log.error("a report was refused with status %s; reading the chain will find it", status)
         elif status not in _OK:
             _log.warning("%d reports did not arrive (%s); they are sent again", len(ids), status)
             return None

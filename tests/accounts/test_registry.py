@@ -294,6 +294,7 @@ async def test_a_repeat_with_an_idempotency_key_gets_the_first_answer(api: Runni
         ({"network": "base", "address": "0x12"}, "INVALID_ADDRESS"),
         ({"network": "solana", "address": "0x" + "1" * 40}, "INVALID_ADDRESS"),
         ({"network": "base", "address": "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"}, "INVALID_ADDRESS"),
+        ({"network": "eip155:9223372036854775808", "address": "0x" + "1" * 40}, "NETWORK_UNKNOWN"),
         ({"network": "base"}, "INVALID_REQUEST"),
         ({"network": "base\u0000", "address": "0x" + "1" * 40}, "NETWORK_UNKNOWN"),
         ({}, "INVALID_REQUEST"),

@@ -314,8 +314,12 @@ async def test_what_changes_how_one_signs_in_takes_a_fresh_session(api: Running,
         assert _code(await caller("POST", f"/api/auth/identities/{path}", sent)) == (403, "SIGN_IN_AGAIN")
     caller = await sign_in(api, first)
     assert (await caller("POST", "/api/auth/identities/verify", proof)).status_code == 200
+    thief = await sign_in(api, first)
     left = await caller("POST", "/api/auth/identities/remove", only)
     assert [known["address"] for known in left.json()["identities"]] == [second.address]
+    # Whoever had the wallet had sessions too.
+    assert _code(await thief("GET", "/api/auth/session")) == (401, "NOT_SIGNED_IN")
+    assert (await caller("GET", "/api/auth/session")).status_code == 200
     who = (await (await sign_in(api, first))("GET", "/api/auth/session")).json()
     assert who["user_id"] != left.json()["user_id"]
 

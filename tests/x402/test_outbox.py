@@ -204,6 +204,18 @@ def test_what_would_be_refused_for_ever_is_given_up(tmp_path: Path) -> None:
     assert (source.calls, source.settlements) == (1, [])
 
 
+def test_one_report_that_is_refused_for_ever_takes_no_other_along(tmp_path: Path) -> None:
+    kept = x402.Reports("http://127.0.0.1:9/x", SECRET, tmp_path / "outbox")
+    for number in range(3):
+        kept.of(Sync(answer(transaction=f"0x{number:064x}"))).settle({}, REQUIREMENTS)
+    kept.close()
+    with a_source(400, 400) as source:
+        reports = x402.Reports(source.url, SECRET, tmp_path / "outbox")
+        until(lambda: reports.waiting() == 0, 20)
+        reports.close()
+    assert [one["transaction"][-1] for one in source.settlements] == ["1", "2"]
+
+
 def test_an_outbox_that_is_full_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(x402, "MAX_ROWS", 3)
     reports = x402.Reports("http://127.0.0.1:9/x", SECRET, tmp_path / "outbox")

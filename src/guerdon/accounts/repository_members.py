@@ -103,9 +103,11 @@ async def revoke_session(session: PlatformSession, token_hash: bytes) -> None:
     )
 
 
-async def revoke_sessions_of(session: PlatformSession, user_id: UUID, program_id: UUID | None) -> int:
-    """End every session of a user, or those bound to one program; how many there were."""
-    statement = update(MemberSession).where(MemberSession.user_id == user_id, MemberSession.revoked_at.is_(None))
+async def revoke_sessions_of(session: PlatformSession, user_id: UUID, program_id: UUID | None = None, *, but: bytes = b"") -> int:
+    """End every session of a user, or those bound to one program, `but` the one of that hash; how many there were."""
+    statement = update(MemberSession).where(
+        MemberSession.user_id == user_id, MemberSession.revoked_at.is_(None), MemberSession.token_hash != but
+    )
     if program_id is not None:
         statement = statement.where(MemberSession.program_id == program_id)
     ended = await session.scalars(statement.values(revoked_at=func.now()).returning(MemberSession.token_hash))

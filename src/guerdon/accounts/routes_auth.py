@@ -176,13 +176,13 @@ async def add_identity(body: ProofOfWallet, request: Member) -> WhoIsSignedIn:
 
 @router.post("/identities/remove")
 async def remove_identity(body: NewSignIn, request: Member) -> WhoIsSignedIn:
-    """Sign in with a wallet no longer; not with the last one. Accounts and addresses stay as they are."""
+    """Sign in with a wallet no longer; not with the last one. Your other sessions end; accounts and addresses stay."""
     running = request.services
     network = network_named(body.network)
     address = canonical(network.namespace, body.address)
     async with running.database.platform() as session:
         await sign_in.require_fresh(session, request.session)
-        await sign_in.remove_identity(session, running.wallets, request.user_id, network.namespace, address, network.chain_id)
+        await sign_in.remove_identity(session, running.wallets, request.session, network.namespace, address, network.chain_id)
         return await _who(session, running, request.session)
 
 

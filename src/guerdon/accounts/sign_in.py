@@ -164,9 +164,18 @@ async def require_fresh(session: PlatformSession, current: MemberSession) -> Non
 
 
 async def remove_identity(
-    session: PlatformSession, wallets: WalletProvider, user_id: UUID, namespace: str, address: str, chain_id: int | None
+    session: PlatformSession,
+    wallets: WalletProvider,
+    current: MemberSession,
+    namespace: str,
+    address: str,
+    chain_id: int | None,
 ) -> None:
-    """The user no longer signs in with this wallet; accounts stay. Raises `IdentityNotFoundError`, `LastIdentityError`."""
+    """The user no longer signs in with this wallet, and whoever did is signed out: every session but this one ends.
+
+    Accounts stay. Raises `IdentityNotFoundError`, `LastIdentityError`.
+    """
+    user_id = current.user_id
     await repository_members.lock_user(session, user_id)
     known = {row.identity_hash for row in await repository_members.identities_of(session, user_id)}
     forms = [from_wallet(namespace, address), *([] if chain_id is None else [from_wallet(namespace, address, chain_id)])]
@@ -176,6 +185,7 @@ async def remove_identity(
     if len(known) == 1:
         raise LastIdentityError
     await repository_members.delete_identity(session, user_id, found[0])
+    await repository_members.revoke_sessions_of(session, user_id, but=current.token_hash)
     await outbox.append(session, IDENTITY_REMOVED, {"user_id": str(user_id)})
 
 

@@ -25,7 +25,8 @@ LOCAL_SOLANA_REFERENCE: Final = "Guerdon1oca1So1ana11111111111111"
 REFERENCE_CHARACTERS: Final = 32
 """Of a Solana genesis hash, in CAIP-2."""
 _CAIP2: Final = re.compile(r"([-a-z0-9]{3,8}):([-_a-zA-Z0-9]{1,32})")
-_CHAIN_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+_CHAIN_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
+"""All of them fit a `bigint`."""
 _GENESIS_REFERENCE: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32}")
 _SOLANA_SLOT_MS: Final = 400
 _SOLANA_FINALITY: Final = "32 slots: about 13 seconds"

@@ -7,8 +7,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import func, select
 
 from guerdon.activity.settlements.abuse import Edge, Known, Paid, Pattern, Thresholds, look_at
+from guerdon.activity.settlements.assets import listed
+from guerdon.activity.settlements.crediting import Proven, Surroundings, credit_proven
+from guerdon.activity.settlements.models import SettlementFlag
+from guerdon.activity.settlements.proofs import Landed, Payment
+from guerdon.activity.settlements.repository_sources import settlement_assets, sources
+from guerdon.activity.settlements.sources import known_networks
 from guerdon.earning.volume_terms import Held
 from tests.activity.settlements.scene import Scene, Wallet
 
@@ -22,7 +29,7 @@ def paid(payer: str = "ann", payee: str = "shop", volume: int = DOLLAR, *, befor
 
 
 def known(payment: Paid, *others: Paid, edges: str = "", same: bool = False, before: float = 60) -> Known:
-    every = [payment, *others]
+    every = sorted([payment, *others], key=lambda one: one.at)
     made = [Edge(*one.split(">"), NOW - timedelta(seconds=before)) for one in edges.split()]
     return Known(
         {one.payer: [two for two in every if two.payer == one.payer] for one in every},
@@ -118,6 +125,31 @@ async def test_a_suspicious_payment_is_held_until_an_operator_approves_it(scene:
     assert (again.status_code, again.json()["code"]) == (409, "SETTLEMENT_FLAG_DECIDED")
     assert (await scene.admin("GET", "/settlement-flags"))["items"] == []
     assert (await scene.admin("GET", "/alerts"))["items"] == []
+
+
+async def test_a_burst_that_comes_in_one_batch_is_seen_as_if_it_had_come_one_by_one(scene: Scene) -> None:
+    payer = Wallet()
+    await scene.member(payer)
+    begin = datetime.now(UTC) - timedelta(hours=1)
+    async with scene.database.program(scene.program_id) as session:
+        networks = await known_networks(session)
+        around = Surroundings(
+            networks, await sources(session, scene.program_id), listed(await settlement_assets(session)), datetime.now(UTC)
+        )
+        proven = [
+            Proven(
+                networks.by_name["local"],
+                UUID(scene.source["id"]),
+                Landed(
+                    f"0x{number:064x}", "0x1", number, f"0x{number:064x}", begin + timedelta(milliseconds=300 * number), True,
+                    (Payment(0, scene.token.lower(), payer.stored, MERCHANT, DOLLAR),), None,
+                ),
+            )
+            for number in range(180)
+        ]  # fmt: skip
+        assert await credit_proven(session, scene.program_id, proven, around) == 180
+        flags = await session.scalar(select(func.count()).select_from(SettlementFlag).where(SettlementFlag.pattern == "burst"))
+    assert flags == 180 - 59
 
 
 async def test_a_rejected_payment_is_taken_back_and_all_of_a_payer_are_decided_at_once(scene: Scene) -> None:

@@ -77,6 +77,26 @@ async def test_a_row_that_is_pending_is_not_passed_over_and_deleted_rows_start_t
     assert [one.transaction for one in page.reports] == ["0xc"]
 
 
+async def test_a_row_of_tomorrow_stands_in_nobodys_way(owner: driver.RawConnection, database_urls: Urls, tmp_path: Path) -> None:
+    path = a_file(tmp_path)
+    add_row(path, "pending", None, status="pending", at="2099-01-01 00:00:00")
+    add_row(path, "later", "0xb")
+    assert (await rows.read_sqlite(str(path), None, {}, NOW)).cursor == {"rowid": 2}
+    await owner.execute("drop schema if exists facilitator cascade; create schema facilitator; set search_path to facilitator")
+    await owner.execute(TABLE)
+    add = "insert into transactions values ($1, 'f', 'settle', 'base', '', '', '1', 'a', $1, 'success', null, $2)"
+    url = f"{database_urls.superuser}{'&' if '?' in database_urls.superuser else '?'}options=-csearch_path%3Dfacilitator"
+    try:
+        for name, at in (("0xa", "2099-01-01 00:00:00"), ("0xb", "infinity"), ("0xc", "2026-01-01 00:00:00")):
+            await owner.execute(add, name, at)
+        page = await rows.read_postgres(url, None, {})
+        await owner.execute(add, "0xd", "2026-01-01 00:00:01")
+        page = await rows.read_postgres(url, None, page.cursor)
+        assert [one.transaction for one in page.reports] == ["0xc", "0xd"]
+    finally:
+        await owner.execute("drop schema facilitator cascade")
+
+
 async def test_a_postgres_table_is_read_in_pages_and_what_was_committed_late_is_found(
     scene: Scene, owner: driver.RawConnection, database_urls: Urls
 ) -> None:

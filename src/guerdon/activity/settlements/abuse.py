@@ -6,6 +6,7 @@ what they settle, so that a loop costs its maker nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ from enum import StrEnum
 from typing import Any, Final, Self
 from uuid import UUID
 
+MOST_PAYMENTS: Final = 100
+"""Of one payer or payee that are looked at with a payment."""
 _SHOWN: Final = 5
 
 
@@ -76,7 +79,7 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a look at some payments rests on: the last ones of each payer and payee, and who paid whom."""
+    """What a look at some payments rests on: the last ones of each payer and payee, by time, and who paid whom."""
 
     by_payer: Mapping[str, Sequence[Paid]]
     by_payee: Mapping[str, Sequence[Paid]]
@@ -174,6 +177,7 @@ def _burst(payment: Paid, known: Known, thresholds: Thresholds) -> Found | None:
     )
 
 
-def _recent(payments: Sequence[Paid], payment: Paid, time: timedelta) -> list[Paid]:
-    """Those of that time before the payment, itself among them."""
-    return [one for one in payments if payment.at - time < one.at <= payment.at]
+def _recent(payments: Sequence[Paid], payment: Paid, time: timedelta) -> Sequence[Paid]:
+    """Those of that time before the payment, itself among them; the last so many."""
+    first, last = (bisect_right(payments, at, key=lambda one: one.at) for at in (payment.at - time, payment.at))
+    return payments[max(first, last - MOST_PAYMENTS) : last]

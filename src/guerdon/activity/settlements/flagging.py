@@ -64,12 +64,8 @@ async def _known(
         by_payer.setdefault(payment.payer, []).append(payment.at)
         by_payee.setdefault(payment.payee, []).append(payment.at)
     burst = timedelta(seconds=thresholds.burst_seconds)
-    made = await repository.last_payments(
-        session, program_id, "payer", {one: repository.span(at, burst) for one, at in by_payer.items()}
-    )
-    received = await repository.last_payments(
-        session, program_id, "payee", {one: repository.span(at, window) for one, at in by_payee.items()}
-    )
+    made = await repository.last_payments(session, program_id, "payer", by_payer, burst)
+    received = await repository.last_payments(session, program_id, "payee", by_payee, window)
     same = {
         payment.id
         for payment in payments

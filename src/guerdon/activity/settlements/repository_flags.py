@@ -12,12 +12,10 @@ import msgspec
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from guerdon.activity.settlements.abuse import Edge, Paid
+from guerdon.activity.settlements.abuse import MOST_PAYMENTS, Edge, Paid
 from guerdon.activity.settlements.models import Settlement, SettlementFlag, SettlementMark
 from guerdon.kit.database import ScopedSession, raw_connection
 
-MOST_PAYMENTS: Final = 100
-"""Of one payer or payee that are looked at."""
 MOST_PAYEES: Final = 20
 """Of one payer that a loop is followed to."""
 
@@ -44,26 +42,34 @@ async def set_thresholds(session: ScopedSession, program_id: UUID, thresholds: M
     await session.execute(new.on_conflict_do_update(index_elements=["program_id"], set_={"thresholds": new.excluded.thresholds}))
 
 
+# As many more as are asked about: the newest of a batch do not hide what its oldest are to be looked at with.
 _LAST = """
 select s.id, s.payer, s.payee, s.volume_micro_usd, s.settled_at
-  from unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) as w(address, first, last)
+  from unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::bigint[]) as w(address, first, last, asked)
  cross join lateral (
     select id, payer, payee, volume_micro_usd, settled_at from settlements
      where program_id = $1 and {side} = w.address and settled_at > w.first and settled_at <= w.last and state <> 'reorganised'
-     order by settled_at desc limit $5 offset 0) s
+     order by settled_at desc limit $6 + w.asked offset 0) s
 """
 _LAST_OF = {side: _LAST.format(side=side) for side in ("payer", "payee")}
 
 
 async def last_payments(
-    session: ScopedSession, program_id: UUID, side: str, spans: Mapping[str, tuple[datetime, datetime]]
+    session: ScopedSession, program_id: UUID, side: str, times: Mapping[str, Sequence[datetime]], back: timedelta
 ) -> dict[str, list[Paid]]:
-    """The last payments of (or to) each address within its span, the newest first."""
-    addresses = sorted(spans)
-    firsts, lasts = [spans[one][0] for one in addresses], [spans[one][1] for one in addresses]
-    rows = await (await raw_connection(session)).fetch(_LAST_OF[side], program_id, addresses, firsts, lasts, MOST_PAYMENTS)
+    """The payments of (or to) each address that come to be looked at with those made at these times, in the order of time."""
+    addresses = sorted(times)
+    rows = await (await raw_connection(session)).fetch(
+        _LAST_OF[side],
+        program_id,
+        addresses,
+        [min(times[one]) - back for one in addresses],
+        [max(times[one]) for one in addresses],
+        [len(times[one]) for one in addresses],
+        MOST_PAYMENTS,
+    )
     found: dict[str, list[Paid]] = {}
-    for row in rows:
+    for row in reversed(rows):
         paid = Paid(row["id"], row["payer"], row["payee"], row["volume_micro_usd"], row["settled_at"])
         found.setdefault(row[side], []).append(paid)
     return found
@@ -188,8 +194,3 @@ async def decide(
         .execution_options(synchronize_session=False)
     )
     return sorted(set(rows.all()))
-
-
-def span(at: Collection[datetime], back: timedelta) -> tuple[datetime, datetime]:
-    """From so long before the first of these times to the last."""
-    return min(at) - back, max(at)

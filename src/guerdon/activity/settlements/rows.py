@@ -69,7 +69,7 @@ def _read_sqlite(path: str, facilitator_id: str | None, after: int, now: datetim
         report = _report(network, transaction, status=status, amount=amount, asset=asset, payer=payer, payee=payee)
         if report is not None:
             reports.append(report)
-        elif status == "pending" and _age(created_at, now) < _PENDING_FOR:
+        elif status == "pending" and abs(_age(created_at, now)) < _PENDING_FOR:
             stands = True
         place = place if stands else int(rowid)
     return Page(reports, {"rowid": place}, len(rows) == ROWS_A_PAGE and not stands)
@@ -82,12 +82,13 @@ def _age(created_at: object, now: datetime) -> timedelta:
         return _PENDING_FOR
 
 
+# A row of tomorrow is read tomorrow: until then it does not stand in the way of those between.
 _POSTGRES_ROWS: Final = """
 select id::text as id, created_at::timestamptz as created_at, network, transaction_hash, status, amount::text as amount, asset,
        from_address, to_address
   from transactions
  where type = 'settle' and ($3::text is null or facilitator_id::text = $3)
-   and (created_at::timestamptz, id::text) > ($1, $2)
+   and (created_at::timestamptz, id::text) > ($1, $2) and created_at::timestamptz <= now()
  order by created_at::timestamptz, id::text limit $4
 """
 
