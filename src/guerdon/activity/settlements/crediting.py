@@ -1,7 +1,7 @@
 """From proven payments to points: whose they are, whether they count, then earning's own booking. Nothing here commits.
 
 The same functions, on the same keys, for what arrives, for back-fill and for the reconciler: running any of them again changes
-nothing. Payments are locked by their ids, before accounts and everything that booking locks after them (SAFETY S15).
+nothing. Payments are locked before accounts and everything that booking locks after them (SAFETY S15).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from guerdon.activity.settlements import flagging, repository_settlements
 from guerdon.activity.settlements.assets import LARGEST_VOLUME, Listed
 from guerdon.activity.settlements.models import SettlementState, Source
 from guerdon.activity.settlements.names import Network, Networks
-from guerdon.activity.settlements.proofs import Landed, settlement_id
+from guerdon.activity.settlements.proofs import Landed, Payment
 from guerdon.activity.settlements.repository_settlements import NOBODY, WAITS, Credited, Row
 from guerdon.chains.networks import EIP155
 from guerdon.earning.repository_volume import terms_of
@@ -25,14 +25,13 @@ from guerdon.earning.volume_booking import Repeated, credit
 from guerdon.earning.volume_state import SettlementEarned
 from guerdon.earning.volume_terms import Credit, Settled, VolumeTerms
 from guerdon.kit.database import ProgramSession
+from guerdon.kit.ids import uuid7_batch
 
 SELF_PAYMENT = "self_payment"
 DENIED = "denied"
 NO_VOLUME = "no_volume"
 TOO_LARGE = "too_large"
 NO_PROGRAM = "no_program"
-_MOST_INCLUSIONS = 10
-"""A payment that was taken back and came again so often is left to an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,9 @@ class Surroundings:
 
 async def credit_proven(session: ProgramSession, program_id: UUID, proven: Sequence[Proven], around: Surroundings) -> int:
     """Keep what was proven, and credit what is new of it; how many payments were new."""
-    rows = [row for one in proven for row in _rows(one, around)]
+    rows = _rows(proven, around)
     new_ids = await repository_settlements.put(session, program_id, rows, around.now)
-    new = [row for row in {row.id: row for row in rows}.values() if row.id in new_ids]
-    known = [one for one in proven if any(row_id not in new_ids for row_id in _ids(one))]
-    new += await _come_again(session, program_id, known, around)
+    new = [row for row in rows if row.id in new_ids]
     await credit_rows(session, program_id, new, around)
     return len(new)
 
@@ -101,52 +98,35 @@ async def _write(session: ProgramSession, program_id: UUID, told: Sequence[Credi
     await repository_settlements.set_credited(session, program_id, told, around.now)
 
 
-def _ids(one: Proven) -> list[UUID]:
-    return [settlement_id(one.network, one.landed.transaction_hash, payment.place) for payment in one.landed.payments]
-
-
-def _rows(one: Proven, around: Surroundings, *, inclusion: int = 1) -> list[Row]:
-    landed, assets = one.landed, around.assets.get(one.network.name, {})
+def _rows(proven: Sequence[Proven], around: Surroundings) -> list[Row]:
+    """Each payment once, under a new id, in the order of their blocks."""
+    found: dict[tuple[str, int], tuple[Proven, Payment, Listed]] = {}
+    for one in proven:
+        assets = around.assets.get(one.network.name, {})
+        for payment in one.landed.payments:
+            # One that was taken off the list since the chain was asked counts no more.
+            if payment.asset in assets:
+                found.setdefault((one.landed.transaction_hash, payment.place), (one, payment, assets[payment.asset]))
+    in_order = sorted(found.values(), key=lambda each: (each[0].landed.settled_at, each[0].landed.block_number))
     return [
         Row(
-            id=settlement_id(one.network, landed.transaction_hash, payment.place, inclusion),
+            id=row_id,
             network=one.network.name,
-            transaction_hash=landed.transaction_hash,
+            transaction_hash=one.landed.transaction_hash,
             place=payment.place,
             source_id=one.source_id,
             asset_address=payment.asset,
             payer=payment.payer,
             payee=payment.payee,
             amount_atomic=payment.amount,
-            volume_micro_usd=min(assets[payment.asset].volume_micro_usd(payment.amount), LARGEST_VOLUME),
-            block_number=landed.block_number,
-            block_hash=landed.block_hash,
-            settled_at=landed.settled_at,
-            state=SettlementState.FINAL if landed.is_final else SettlementState.INCLUDED,
+            volume_micro_usd=min(asset.volume_micro_usd(payment.amount), LARGEST_VOLUME),
+            block_number=one.landed.block_number,
+            block_hash=one.landed.block_hash,
+            settled_at=one.landed.settled_at,
+            state=SettlementState.FINAL if one.landed.is_final else SettlementState.INCLUDED,
         )
-        for payment in landed.payments
-        # One that was taken off the list since the chain was asked counts no more.
-        if payment.asset in assets
+        for row_id, (one, payment, asset) in zip(uuid7_batch(len(in_order)), in_order, strict=True)
     ]
-
-
-async def _come_again(session: ProgramSession, program_id: UUID, known: Sequence[Proven], around: Surroundings) -> list[Row]:
-    """Payments that were taken back after a reorganisation and are in a block again: new ones, once each.
-
-    Of whatever a payment was taken back as, the row is locked, so that two who see it come again agree on its number.
-    """
-    found: list[Row] = []
-    for one in known:
-        rows, inclusion = {row.place: row for row in _rows(one, around)}, 1
-        while rows and inclusion <= _MOST_INCLUSIONS:
-            locked = await repository_settlements.lock(session, program_id, [row.id for row in rows.values()])
-            gone = {row.place for row in locked.values() if row.state == SettlementState.REORGANISED}
-            inclusion += 1
-            following = {row.place: row for row in _rows(one, around, inclusion=inclusion) if row.place in gone}
-            new = await repository_settlements.put(session, program_id, list(following.values()), around.now)
-            found += [row for row in following.values() if row.id in new]
-            rows = {place: row for place, row in following.items() if row.id not in new}
-    return found
 
 
 async def _excluded(session: ProgramSession, program_id: UUID, rows: Sequence[Row]) -> dict[UUID, str]:

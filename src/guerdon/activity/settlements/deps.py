@@ -12,7 +12,6 @@ from guerdon.activity.settlements.names import Network
 from guerdon.activity.settlements.proofs import Answer
 from guerdon.activity.settlements.solana import SolanaReader
 from guerdon.chains.networks import EIP155
-from guerdon.chains.port import ChainUnavailableError
 from guerdon.chains.solana.client import SolanaClient
 from guerdon.kit.database import Database
 from guerdon.kit.secrets import KeyRing
@@ -58,8 +57,4 @@ class SettlementDeps:
         """Whom to ask about payments on a network. Raises `GuerdonError`s where it can't be asked."""
         if network.namespace == EIP155:
             return EvmReader(await self.chains(network.name))
-        client = await self.chains.solana(network.name)
-        if not network.reference:
-            # Ids of payments are made of it: it is on record from this contact on.
-            raise ChainUnavailableError(f"Which chain {network.name} is was not known until now; it is asked again soon.")
-        return SolanaReader(client)
+        return SolanaReader(await self.chains.solana(network.name))

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from guerdon.activity.settlements import repository_flags as repository
 from guerdon.activity.settlements.abuse import Edge, Found, Known, Paid, Thresholds, look_at
 from guerdon.activity.settlements.repository_flags import NewFlag
 from guerdon.activity.settlements.repository_settlements import Row
 from guerdon.kit.database import ProgramSession
+from guerdon.kit.ids import uuid7
 from guerdon.kit.outbox import Severity, raise_alert
 
 REVIEW_WAITS = "settlements.review"
@@ -45,9 +46,7 @@ async def flag(session: ProgramSession, program_id: UUID, rows: Sequence[Row], o
     known = await _known(session, program_id, payments, owners, thresholds)
     found = {payment.id: look_at(payment, known, thresholds) for payment in payments}
     flags = [
-        NewFlag(uuid5(payment_id, one.pattern), payment_id, one.pattern, one.evidence)
-        for payment_id, patterns in found.items()
-        for one in patterns
+        NewFlag(uuid7(), payment_id, one.pattern, one.evidence) for payment_id, patterns in found.items() for one in patterns
     ]
     await repository.put_flags(session, program_id, flags, now)
     approved = await repository.approved(session, program_id, [flag.settlement_id for flag in flags])

@@ -163,14 +163,23 @@ class SettlementHint(Base):
 
 
 class Settlement(Base):
-    """One payment as the chain has it. Its id is made of chain, transaction and place, so that it is there once (SAFETY S33)."""
+    """One payment as the chain has it. By transaction and place it is there once, but for what was taken back (SAFETY S33)."""
 
     __tablename__ = "settlements"
     __table_args__ = (
         CheckConstraint("state in ('included', 'final', 'reorganised')", name="state"),
         CheckConstraint("amount_atomic > 0", name="amount"),
         CheckConstraint("volume_micro_usd >= 0", name="volume"),
-        Index("ix_settlements_transaction", "program_id", "network", "transaction_hash"),
+        # A transaction's hash is of one chain, by whatever name that is set up here.
+        Index(
+            "uq_settlements_payment",
+            "program_id",
+            "transaction_hash",
+            "place",
+            unique=True,
+            postgresql_where=text("state <> 'reorganised'"),
+        ),
+        Index("ix_settlements_reorganised", "program_id", "transaction_hash", postgresql_where=text("state = 'reorganised'")),
         Index("ix_settlements_payer", "program_id", "payer", "settled_at"),
         Index("ix_settlements_payee", "program_id", "payee", "settled_at"),
         Index(
@@ -233,13 +242,12 @@ class SettlementFlag(Base):
     __table_args__ = (
         CheckConstraint("verdict in ('approved', 'rejected')", name="verdict"),
         Index("ix_settlement_flags_open", "program_id", "id", postgresql_where=text("verdict is null")),
-        Index("ix_settlement_flags_settlement", "program_id", "settlement_id"),
+        Index("uq_settlement_flags_pattern", "program_id", "settlement_id", "pattern", unique=True),
         scope(Scope.TENANT),
     )
 
     program_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    """Made of settlement and pattern: one is found once."""
     settlement_id: Mapped[UUID]
     pattern: Mapped[str]
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)

@@ -5,21 +5,16 @@ How a chain is asked is `evm.py` and `solana.py`. An answer that is missing, mal
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
-from uuid import UUID
 
 from guerdon.activity.settlements.models import HintState
-from guerdon.activity.settlements.names import Network
 from guerdon.activity.settlements.repository_hints import FOREIGN_SENDER, NEVER_LANDED
 
-_NAMESPACE: Final = UUID("6f3a1d52-5c0e-5d0b-9b62-7e3f0c4a9d11")
-"""Of the ids of settlements; never changes."""
 FIRST_LOOK: Final = timedelta(seconds=2)
 LONGEST_PAUSE: Final = timedelta(hours=1)
 WATCHED_FOR: Final = timedelta(hours=24)
@@ -139,15 +134,3 @@ def judge(answer: Answer, signers: Collection[str], *, received_at: datetime, at
 def pause(attempts: int) -> timedelta:
     """How long to wait before the chain is asked again, after so many times."""
     return min(FIRST_LOOK * 2 ** min(attempts, 20), LONGEST_PAUSE)
-
-
-def settlement_id(network: Network, transaction_hash: str, place: int, inclusion: int = 1) -> UUID:
-    """The id of a payment: the same from whatever source, however the network is named here, in whatever block (SAFETY S34).
-
-    A payment that was taken back after a reorganisation and came again is another: `inclusion` counts.
-    """
-    name = f"{network.caip2} {transaction_hash} {place}" + (f" {inclusion}" if inclusion > 1 else "")
-    digest = bytearray(hashlib.sha256(_NAMESPACE.bytes + name.encode()).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return UUID(bytes=bytes(digest))

@@ -96,8 +96,8 @@ async def paid_by(session: ScopedSession, program_id: UUID, payers: Collection[s
 _PUT = """
 insert into settlement_flags (program_id, id, settlement_id, pattern, evidence, flagged_at)
 select $1, f.id, f.settlement_id, f.pattern, f.evidence, $6
-  from unnest($2::uuid[], $3::uuid[], $4::text[], $5::jsonb[]) as f(id, settlement_id, pattern, evidence) order by f.id
-on conflict (program_id, id) do nothing
+  from unnest($2::uuid[], $3::uuid[], $4::text[], $5::jsonb[]) as f(id, settlement_id, pattern, evidence)
+on conflict (program_id, settlement_id, pattern) do nothing
 """
 
 

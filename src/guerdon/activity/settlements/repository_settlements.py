@@ -1,4 +1,8 @@
-"""SQL of proven payments: put there once, found for crediting, watched until final."""
+"""SQL of proven payments: put there once, found for crediting, watched until final.
+
+A payment is known by its transaction and its place in it, in each program once among those that were not taken back. Whoever
+locks several does so in that order.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +55,8 @@ class Credited:
     why_not: str | None
 
 
+_GONE = constants(SettlementState.REORGANISED)
+_IN_ORDER = (Settlement.transaction_hash, Settlement.place, Settlement.id)
 _COLUMNS = tuple(field.name for field in fields(Row))
 _TYPES = {
     "id": "uuid", "network": "text", "transaction_hash": "text", "place": "bigint", "source_id": "uuid", "asset_address": "text",
@@ -58,35 +64,34 @@ _TYPES = {
     "block_hash": "text", "settled_at": "timestamptz", "state": "text",
 }  # fmt: skip
 _NAMES = ", ".join(_COLUMNS)
-# In the order of their keys: two that bring the same payments wait for each other, and do not block each other.
+# One that is known is not changed, but locked: nobody takes it back while whoever brings it again believes it to be there.
 _PUT = f"""
-insert into settlements (program_id, {_NAMES}, found_at, updated_at)
+insert into settlements as known (program_id, {_NAMES}, found_at, updated_at)
 select $1, {", ".join(f"n.{name}" for name in _COLUMNS)}, $2, $2
   from unnest({", ".join(f"${number}::{_TYPES[name]}[]" for number, name in enumerate(_COLUMNS, 3))}) as n({_NAMES})
- order by n.id
-on conflict (program_id, id) do nothing
+ order by n.transaction_hash, n.place
+on conflict (program_id, transaction_hash, place) where state <> 'reorganised' do update set place = known.place where false
 returning id
 """
 
 
 async def put(session: ScopedSession, program_id: UUID, rows: Sequence[Row], now: datetime) -> set[UUID]:
-    """Keep these payments; the ids of those that were not there."""
+    """Keep these payments, each given once; the ids of those that were not there. The others are locked."""
     if not rows:
         return set()
-    ordered = sorted({row.id: row for row in rows}.values(), key=lambda row: row.id)
-    columns = [[getattr(row, name) for row in ordered] for name in _COLUMNS]
+    columns = [[getattr(row, name) for row in rows] for name in _COLUMNS]
     found = await (await raw_connection(session)).fetch(_PUT, program_id, now, *columns)
     return {row["id"] for row in found}
 
 
 async def lock(session: ScopedSession, program_id: UUID, ids: Collection[UUID]) -> dict[UUID, Settlement]:
-    """These payments, locked in the order of their ids."""
+    """These payments, locked."""
     if not ids:
         return {}
     query = (
         select(Settlement)
         .where(Settlement.program_id == program_id, Settlement.id.in_(sorted(ids)))
-        .order_by(Settlement.id)
+        .order_by(*_IN_ORDER)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
@@ -129,7 +134,7 @@ select {_NAMES} from settlements
 _AGAIN = f"""
 select {_NAMES} from settlements
  where program_id = $1 and id = any($2) and account_id is null and state <> 'reorganised' and why_not in ('nobody', 'waits')
- order by id for update
+ order by transaction_hash, place for update
 """
 
 
@@ -181,15 +186,16 @@ async def included(session: ScopedSession, program_id: UUID, network: str, up_to
 
 
 async def of_transactions(session: ScopedSession, program_id: UUID, network: str, hashes: Sequence[str]) -> Sequence[Settlement]:
-    """All payments of these transactions, locked in the order of their ids."""
+    """The payments of these transactions that were not taken back, locked."""
     query = (
         select(Settlement)
         .where(
             Settlement.program_id == program_id,
             Settlement.network == network,
             Settlement.transaction_hash.in_(list(hashes)),
+            Settlement.state.not_in(_GONE),
         )
-        .order_by(Settlement.id)
+        .order_by(*_IN_ORDER)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
@@ -239,7 +245,10 @@ async def settlements_after(
     if account_id is not None:
         query = query.where(Settlement.account_id == account_id)
     if transaction_hash is not None:
-        query = query.where(Settlement.transaction_hash == transaction_hash)
+        # Those that were taken back have an index of their own.
+        query = query.where(
+            Settlement.transaction_hash == transaction_hash, Settlement.state.not_in(_GONE) | Settlement.state.in_(_GONE)
+        )
     if after is not None:
         query = query.where(Settlement.id > after)
     return (await session.scalars(query.order_by(Settlement.id).limit(limit))).all()

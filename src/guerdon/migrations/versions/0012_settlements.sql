@@ -110,7 +110,9 @@ CREATE INDEX ix_settlements_payee ON settlements (program_id, payee, settled_at)
 
 CREATE INDEX ix_settlements_payer ON settlements (program_id, payer, settled_at);
 
-CREATE INDEX ix_settlements_transaction ON settlements (program_id, network, transaction_hash);
+CREATE INDEX ix_settlements_reorganised ON settlements (program_id, transaction_hash) WHERE state = 'reorganised';
+
+CREATE UNIQUE INDEX uq_settlements_payment ON settlements (program_id, transaction_hash, place) WHERE state <> 'reorganised';
 
 -- settlement_marks (tenant)
 CREATE TABLE settlement_marks (
@@ -139,7 +141,7 @@ CREATE TABLE settlement_flags (
 
 CREATE INDEX ix_settlement_flags_open ON settlement_flags (program_id, id) WHERE verdict is null;
 
-CREATE INDEX ix_settlement_flags_settlement ON settlement_flags (program_id, settlement_id);
+CREATE UNIQUE INDEX uq_settlement_flags_pattern ON settlement_flags (program_id, settlement_id, pattern);
 
 -- denied_addresses (tenant)
 CREATE TABLE denied_addresses (
