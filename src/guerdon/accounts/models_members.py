@@ -93,6 +93,8 @@ class Challenge(Base):
         ),
         CheckConstraint("(purpose = 'add_identity') = (user_id is not null)", name="user"),
         Index("ix_challenges_expires", "expires_at"),
+        # Who only asks to sign in makes rows too: what an address was asked is found among them.
+        Index("ix_challenges_address", "address_id", "id", postgresql_where=text("address_id is not null")),
         # Of an address one challenge lives at a time: a fresh one ends the one before.
         Index(
             "uq_challenges_live",

@@ -234,6 +234,18 @@ async def test_s33_what_somebody_else_sent_is_rejected_until_he_is_a_signer(scen
     assert (await scene.balance(ann)).held == 100
 
 
+async def test_a_source_that_was_switched_off_is_not_believed_until_it_is_on_again(scene: Scene) -> None:
+    payer = Wallet()
+    ann = await scene.member(payer)
+    await scene.report(await scene.pay(payer, MERCHANT, DOLLAR))
+    await scene.admin("PATCH", f"/sources/{scene.source['id']}", {"enabled": False})
+    await scene.prove()
+    assert await scene.settlements() == []
+    await scene.admin("PATCH", f"/sources/{scene.source['id']}", {"enabled": True})
+    await scene.prove()
+    assert (await scene.balance(ann)).held == 100
+
+
 async def test_x402_defect_11_payments_to_oneself_count_for_nobody_and_case_is_no_difference(scene: Scene) -> None:
     payer = Wallet()
     ann = await scene.member(payer)

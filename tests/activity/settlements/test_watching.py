@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from guerdon.activity.settlements import watching
 from guerdon.activity.settlements.models import HintState, SettlementState
 from guerdon.activity.settlements.work import WATCH
 from guerdon.chains import abi
@@ -86,6 +91,26 @@ async def test_a_node_that_lost_a_transaction_takes_nothing_back(scene: Scene) -
     fault.stop()
     await scene.work(WATCH)
     assert (await scene.balance(ann)).available == 100
+
+
+async def test_a_payment_that_a_node_can_not_tell_of_keeps_none_that_came_after_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PAYMENTS_A_ROUND", 1)
+    payer = Wallet()
+    ann = await scene.member(payer)
+    first = await scene.settle(payer, MERCHANT, DOLLAR)
+    for _ in range(2):
+        await scene.settle(payer, MERCHANT, DOLLAR)
+    await scene.node.mine(4)
+
+    def lost(_: object, answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "result": None} if (answer["result"] or {}).get("transactionHash") == first else answer
+
+    scene.proxy.add(Fault("eth_getTransactionReceipt", times=ALWAYS, answer=lost))
+    await scene.work(WATCH)
+    assert [one.state for one in await scene.settlements()] == [SettlementState.INCLUDED, *[SettlementState.FINAL] * 2]
+    assert (await scene.balance(ann)).available == 200
 
 
 async def test_an_asset_that_counts_no_more_takes_nothing_back_of_what_was_paid_in_it(scene: Scene) -> None:

@@ -133,7 +133,7 @@ def _later(hint: SettlementHint, turn: _Round, why: str) -> _Judged:
 
 
 def _signers(source: Source | None, network: str) -> tuple[str, ...]:
-    return () if source is None else tuple(source.signers.get(network, ()))
+    return tuple(source.signers.get(network, ())) if source is not None and source.enabled else ()
 
 
 def _slices(judged: Sequence[_Judged]) -> list[list[_Judged]]:

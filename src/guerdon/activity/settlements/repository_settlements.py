@@ -159,10 +159,12 @@ async def lock_uncredited(session: ScopedSession, program_id: UUID, ids: Sequenc
     return [_row(row) for row in rows]
 
 
+BEFORE_ALL = (-1, UUID(int=0))
 _INCLUDED = """
-select s.id, s.transaction_hash from settlements s
+select s.id, s.transaction_hash, s.block_number from settlements s
  where s.program_id = $1 and s.network = $2 and s.state = 'included' and s.block_number <= $3
- order by s.block_number limit $4
+   and (s.block_number, s.id) > ($4, $5)
+ order by s.block_number, s.id limit $6
 """
 
 
@@ -176,13 +178,13 @@ async def networks_included(session: ScopedSession, program_id: UUID) -> list[st
     return sorted((await session.scalars(query)).all())
 
 
-async def included(session: ScopedSession, program_id: UUID, network: str, up_to_block: int, limit: int) -> dict[str, list[UUID]]:
-    """Payments that the network's finality has reached, by transaction, the oldest first."""
-    found: dict[str, list[UUID]] = {}
-    rows = await (await raw_connection(session)).fetch(_INCLUDED, program_id, network, up_to_block, limit)
-    for row in rows:
-        found.setdefault(row["transaction_hash"], []).append(row["id"])
-    return found
+async def included(
+    session: ScopedSession, program_id: UUID, network: str, up_to_block: int, after: tuple[int, UUID], limit: int
+) -> tuple[set[str], tuple[int, UUID]]:
+    """Transactions with payments that the network's finality has reached, the oldest first; and the place of the last."""
+    rows = await (await raw_connection(session)).fetch(_INCLUDED, program_id, network, up_to_block, *after, limit)
+    place = (rows[-1]["block_number"], rows[-1]["id"]) if rows else after
+    return {row["transaction_hash"] for row in rows}, place
 
 
 async def of_transactions(session: ScopedSession, program_id: UUID, network: str, hashes: Sequence[str]) -> Sequence[Settlement]:

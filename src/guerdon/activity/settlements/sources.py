@@ -101,7 +101,10 @@ async def create_source(session: ScopedSession, program_id: UUID, new: NewSource
 async def change_source(
     session: ScopedSession, program_id: UUID, source_id: UUID, change: SourceChange, maker: Maker
 ) -> SourceView:
-    """Change what is said and keep the rest. Reports that nobody known had sent are looked at again for new signers."""
+    """Change what is said and keep the rest. Reports that nobody known had sent are looked at again for new signers.
+
+    One that is switched off is not believed, whatever was reported before.
+    """
     source = await repository_sources.source(session, program_id, source_id, lock=True)
     if source is None:
         raise SourceNotFoundError
@@ -113,7 +116,6 @@ async def change_source(
         values["name"] = change.name
     if change.signers is not None:
         values["signers"] = _signers(await known_networks(session), change.signers)
-        await repository_hints.look_again_at_rejected(session, program_id, source_id, maker.now)
     if change.location is not None:
         values["location_encrypted"] = _sealed_location(maker, program_id, source_id, kind, change.location)
         values["cursor"] = {name: place for name, place in source.cursor.items() if name != "rows"}
@@ -121,6 +123,8 @@ async def change_source(
         values["reads_chain"] = change.reads_chain or kind is SourceKind.CHAIN
     if change.enabled is not None:
         values["enabled"] = change.enabled
+    if change.signers is not None or change.enabled:
+        await repository_hints.look_again_at_rejected(session, program_id, source_id, maker.now)
     await repository_sources.set_source(session, program_id, source_id, values)
     changed = await repository_sources.source(session, program_id, source_id)
     if changed is None:

@@ -76,21 +76,23 @@ async def watch(deps: SettlementDeps, program_id: UUID) -> timedelta | None:
 async def _watch_network(deps: SettlementDeps, program_id: UUID, network: Network, assets: Mapping[str, Listed]) -> None:
     reader = await deps.reader(network)
     final = await reader.final_block()
+    place = repository_settlements.BEFORE_ALL
     for _ in range(ROUNDS_A_TURN):
         async with deps.database.program(program_id) as session:
-            waiting = await repository_settlements.included(session, program_id, network.name, final, PAYMENTS_A_ROUND)
+            # Each once a turn: what the node can't tell of does not keep what comes after it.
+            waiting, place = await repository_settlements.included(
+                session, program_id, network.name, final, place, PAYMENTS_A_ROUND
+            )
             rows = await repository_settlements.of_transactions(session, program_id, network.name, list(waiting))
             seen = {row.transaction_hash: (row.block_number, row.block_hash) for row in rows}
         if not seen:
             return
         look = await _look(reader, network, seen, assets)
 
-        async def work(session: ProgramSession, look: _Look = look) -> int:
-            return await _move(session, program_id, look)
+        async def work(session: ProgramSession, look: _Look = look) -> None:
+            await _move(session, program_id, look)
 
-        if not await run_in_program(deps.database, program_id, work):
-            # Nothing moved, so the next round would see the same.
-            return
+        await run_in_program(deps.database, program_id, work)
 
 
 async def _look(
@@ -104,13 +106,12 @@ async def _look(
     return _Look(network, answers, frozenset(gone))
 
 
-async def _move(session: ProgramSession, program_id: UUID, look: _Look) -> int:
-    """Write down what changed; how many payments moved."""
+async def _move(session: ProgramSession, program_id: UUID, look: _Look) -> None:
+    """Write down what changed."""
     now = await transaction_time(session)
     rows = await repository_settlements.of_transactions(session, program_id, look.network.name, list(look.answers))
     final: list[Settlement] = []
     gone: list[Settlement] = []
-    moved = 0
     for row in rows:
         if row.state != SettlementState.INCLUDED:
             continue
@@ -118,7 +119,6 @@ async def _move(session: ProgramSession, program_id: UUID, look: _Look) -> int:
         if isinstance(answer, Landed):
             if (row.block_number, row.block_hash) != (answer.block_number, answer.block_hash):
                 row.block_number, row.block_hash, row.updated_at = answer.block_number, answer.block_hash, now
-                moved += 1
             if answer.is_final:
                 (final if _is_there(row, answer.payments) else gone).append(row)
         elif row.transaction_hash in look.gone:
@@ -129,7 +129,6 @@ async def _move(session: ProgramSession, program_id: UUID, look: _Look) -> int:
             row.why_not = REORGANISED if state is SettlementState.REORGANISED else row.why_not
     await session.flush()
     await _book(session, program_id, final, gone, now)
-    return moved + len(final) + len(gone)
 
 
 async def _book(

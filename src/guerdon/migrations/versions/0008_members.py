@@ -130,6 +130,7 @@ _TABLES = (
     )
     """,
     "create index ix_challenges_expires on challenges (expires_at)",
+    "create index ix_challenges_address on challenges (address_id, id) where address_id is not null",
     """
     create unique index uq_challenges_live on challenges (program_id, account_id, address_id)
     where used_at is null and address_id is not null
