@@ -100,10 +100,10 @@ class Purse:
                 await asyncio.wait_for(task, 20)
 
     @asynccontextmanager
-    async def process(self, terms: EngineTerms = QUICK) -> AsyncGenerator[EngineProcess]:
-        """The same in a process of its own; killed at the end if it still runs."""
+    async def process(self, terms: EngineTerms = QUICK, *, url: str | None = None) -> AsyncGenerator[EngineProcess]:
+        """The same in a process of its own, killed at the end if it still runs; without `url` the node is behind the proxy."""
         told = {
-            "database": self.scene.urls.app, "rpc": self.scene.proxy.url, "network": NETWORK,
+            "database": self.scene.urls.app, "rpc": url or self.scene.proxy.url, "network": NETWORK,
             "deployment": str(self.scene.deployment_id), "master": self.scene.master.to_text(), "terms": asdict(TERMS),
             "engine": asdict(terms),
         }  # fmt: skip
