@@ -77,13 +77,25 @@ def made_mint(
 
 def holding(solana: SolanaInThread, mint: Mint, authority: Keypair, wallet: Pubkey, amount: int = 0) -> str:
     """The wallet's token account, with so much of the token in it."""
-    account = associated_address(str(wallet), mint.address, mint.program)
+    account = associated_address(str(wallet), mint)
     payer = str(authority.pubkey())
     wanted = [instructions.create_token_account(payer, str(wallet), mint)]
     if amount:
-        wanted.append(instructions.mint_to(account, payer, mint, amount))
+        wanted.append(mint_to(mint, account, authority, amount))
     solana.run(wanted, authority)
     return account
+
+
+def mint_to(mint: Mint, account: str, authority: Keypair, amount: int) -> Instruction:
+    """Make tokens in a token account."""
+    return _of_mint(mint, account, authority, b"\x0e" + amount.to_bytes(8, "little") + bytes([mint.decimals]), mint_first=True)
+
+
+def transfer_with_fee(source: str, destination: str, owner: str, mint: Mint, amount: int, fee: int) -> Instruction:
+    """A transfer that fails unless the mint's fee is exactly that (Token-2022)."""
+    plain = instructions.transfer_checked(source, destination, owner, mint, amount)
+    data = b"\x1a\x01" + bytes(plain.data)[1:] + fee.to_bytes(8, "little")
+    return Instruction(plain.program_id, data, plain.accounts)
 
 
 def seen(solana: SolanaInThread, address: str) -> AccountState:
@@ -109,12 +121,17 @@ def set_account_flag(program: str, account: str, owner: Keypair, *, data: bytes)
 
 def freeze(mint: Mint, account: str, authority: Keypair) -> Instruction:
     """Freeze a token account."""
+    return _of_mint(mint, account, authority, b"\x0a", mint_first=False)
+
+
+def _of_mint(mint: Mint, account: str, authority: Keypair, data: bytes, *, mint_first: bool) -> Instruction:
     accounts = [
+        AccountMeta(Pubkey.from_string(mint.address), is_signer=False, is_writable=mint_first),
         AccountMeta(Pubkey.from_string(account), is_signer=False, is_writable=True),
-        AccountMeta(Pubkey.from_string(mint.address), is_signer=False, is_writable=False),
-        AccountMeta(authority.pubkey(), is_signer=True, is_writable=False),
     ]
-    return Instruction(Pubkey.from_string(mint.program), b"\x0a", accounts)
+    signs = AccountMeta(authority.pubkey(), is_signer=True, is_writable=False)
+    ordered = accounts if mint_first else accounts[::-1]
+    return Instruction(Pubkey.from_string(mint.program), data, [*ordered, signs])
 
 
 PROGRAMS = (TOKEN, TOKEN_2022)

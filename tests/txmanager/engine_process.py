@@ -9,8 +9,8 @@ import signal
 from uuid import UUID
 
 from guerdon.chains.evm import EvmClient
-from guerdon.chains.jsonrpc import JsonRpc
 from guerdon.chains.networks import EIP155
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.kit.database import Database
 from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.txmanager.engine import KeyEngine
@@ -21,7 +21,7 @@ from guerdon.txmanager.terms import EngineTerms
 async def main() -> None:
     told = json.loads(os.environ["ENGINE"])
     is_evm = told["namespace"] == EIP155
-    database, rpc = Database(told["database"]), (EvmClient if is_evm else JsonRpc)(told["rpc"])
+    database, rpc = Database(told["database"]), (EvmClient if is_evm else SolanaClient)(told["rpc"])
     engine = (KeyEngine if is_evm else SolanaEngine)(
         database=database,
         rpc=rpc,

@@ -91,12 +91,12 @@ class EngineScene:
         async with self.database.platform() as session:
             return await service_keys.key(session, self.key_id)
 
-    async def until(self, intent_id: UUID, *states: IntentState, seconds: float = 10) -> Intent:
+    async def until(self, intent_id: UUID, *states: IntentState, seconds: float = 30) -> Intent:
         """Wait for an intent to be in one of these states."""
         return await self.eventually(lambda one: one.state in states, intent_id, seconds, what=" or ".join(states))
 
     async def eventually(
-        self, holds: Callable[[Intent], bool], intent_id: UUID, seconds: float = 10, *, what: str = "what was expected"
+        self, holds: Callable[[Intent], bool], intent_id: UUID, seconds: float = 30, *, what: str = "what was expected"
     ) -> Intent:
         deadline = time.monotonic() + seconds
         while True:

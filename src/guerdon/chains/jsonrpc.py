@@ -22,6 +22,7 @@ Call = tuple[str, Sequence[Any]]
 """A method and its parameters."""
 
 _OK: Final = 200
+_TOO_MANY: Final = 429
 _RETRIES: Final = 2
 _BACKOFF_S: Final = 0.15
 _CONNECT_S: Final = 5.0
@@ -38,14 +39,7 @@ _seconds = Histogram(
 )
 
 
-def count_request(network: str, outcome: str, seconds: float) -> None:
-    """Count a request to a node; its time too, if it was answered."""
-    _requests.labels(network, outcome).inc()
-    if outcome == "answered":
-        _seconds.labels(network).observe(seconds)
-
-
-class _AgainError(Exception):
+class AgainError(Exception):
     """This request got no answer, but at once: the next one may."""
 
 
@@ -73,7 +67,6 @@ class JsonRpc:
         parts = urlsplit(rpc_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("an RPC address begins with http:// or https://")
-        self._url = rpc_url
         # The rest of the address may hold a secret, so that only this is ever shown.
         self.host: Final = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
         self._network = network
@@ -81,8 +74,14 @@ class JsonRpc:
         self._max_response_bytes = max_response_bytes
         self._max_batch = max_batch
         self._ids = itertools.count(1)
+        self._open(rpc_url, max_connections)
+
+    def _open(self, rpc_url: str, max_connections: int) -> None:
+        """Get ready to `_post`."""
+        parts = urlsplit(rpc_url)
+        self._url = rpc_url
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
+            timeout=httpx.Timeout(self._timeout_s, connect=min(_CONNECT_S, self._timeout_s)),
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30),
             follow_redirects=False,
             # Certificates are loaded only where they are checked; it takes longer than many a question.
@@ -122,15 +121,15 @@ class JsonRpc:
         return answer
 
     async def _ask(self, calls: Sequence[Call]) -> list[Any | RpcError]:
-        retries = _RETRIES if all(_is_read(method) for method, _ in calls) else 0
+        retries = _RETRIES if all(self._is_read(method) for method, _ in calls) else 0
         for attempt in range(retries):
             try:
                 return await self._ask_once(calls)
-            except _AgainError:
+            except AgainError:
                 await asyncio.sleep(_BACKOFF_S * 2**attempt)
         try:
             return await self._ask_once(calls)
-        except _AgainError as error:
+        except AgainError as error:
             raise self._unavailable(str(error)) from error.__cause__
 
     async def _ask_once(self, calls: Sequence[Call]) -> list[Any | RpcError]:
@@ -138,7 +137,7 @@ class JsonRpc:
         try:
             answers = await self._exchange(calls)
             outcome = "answered"
-        except _AgainError:
+        except AgainError:
             outcome = "refused"
             raise
         except BadAnswerError:
@@ -150,7 +149,9 @@ class JsonRpc:
         else:
             return answers
         finally:
-            count_request(self._network, outcome, time.perf_counter() - began)
+            _requests.labels(self._network, outcome).inc()
+            if outcome == "answered":
+                _seconds.labels(self._network).observe(time.perf_counter() - began)
 
     async def _exchange(self, calls: Sequence[Call]) -> list[Any | RpcError]:
         ids = [next(self._ids) for _ in calls]
@@ -169,7 +170,7 @@ class JsonRpc:
         elif isinstance(answer, dict):
             # The whole batch was refused: too large, or too many requests.
             refusal = _refusal(answer.get("error"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            raise _AgainError(f"refuses a batch of {len(requests)}: {refusal or _shown(body)}")
+            raise AgainError(f"refuses a batch of {len(requests)}: {refusal or _shown(body)}")
         return self._sorted(answer, ids)
 
     def _sorted(self, answer: Any, ids: Sequence[int]) -> list[Any | RpcError]:
@@ -191,6 +192,8 @@ class JsonRpc:
             refusal = _refusal(error)
             if refusal is None:
                 raise self._bad("an error without code and message")
+            if refusal.code == _TOO_MANY:
+                raise AgainError(f"refuses for now: {refusal.message}")
             return refusal
         if "result" not in element:
             raise self._bad("neither a result nor an error")
@@ -205,23 +208,23 @@ class JsonRpc:
                     if len(body) > self._max_response_bytes:
                         raise self._bad(f"more than {self._max_response_bytes} bytes")
                 if response.status_code != _OK:
-                    raise _AgainError(f"answers with status {response.status_code}: {_shown(bytes(body))}")
+                    raise AgainError(f"answers with status {response.status_code}: {_shown(bytes(body))}")
                 return bytes(body)
         except TimeoutError as error:
             raise self._unavailable(f"did not answer within {self._timeout_s:g} s") from error
         except (httpx.HTTPError, httpx.StreamError) as error:
             # The library's words may hold the address.
-            raise _AgainError(f"can't be reached ({type(error).__name__})") from None
+            raise AgainError(f"can't be reached ({type(error).__name__})") from None
+
+    def _is_read(self, method: str) -> bool:
+        """May it be asked twice?"""
+        return method.startswith(_READS) and method not in _WRITES
 
     def _unavailable(self, what: str) -> ChainUnavailableError:
         return ChainUnavailableError(f"The chain's node at {self.host} {what}.")
 
     def _bad(self, what: str) -> BadAnswerError:
         return BadAnswerError(f"The chain's node at {self.host} answered with {what}.")
-
-
-def _is_read(method: str) -> bool:
-    return method.startswith(_READS) and method not in _WRITES
 
 
 def _refusal(error: Any) -> RpcError | None:

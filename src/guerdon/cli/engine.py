@@ -20,21 +20,15 @@ async def engine_running(runtime: Runtime, network: str) -> AsyncGenerator[None]
     Raises what stops the engine, and `StartupError` where the settings do not name the installation.
     """
     from guerdon.app import sending_deployment
-    from guerdon.chains.networks import SOLANA
     from guerdon.txmanager import service_keys
-    from guerdon.txmanager.engine import KeyEngine
-    from guerdon.txmanager.solana.engine import SolanaEngine
+    from guerdon.txmanager.engines import engine_of
 
     async with runtime.database.platform() as session:
         known = await service_keys.network(session, network)
-    kind = SolanaEngine if known.namespace == SOLANA else KeyEngine
-    engine = kind(
-        database=runtime.database,
-        rpc=runtime.chain.unproven(network),
-        secrets=runtime.secrets,
-        network=network,
+    engine = engine_of(
+        runtime.chain, network, known.namespace, database=runtime.database, secrets=runtime.secrets,
         deployment_id=await sending_deployment(runtime),
-    )
+    )  # fmt: skip
     stop = asyncio.Event()
     task = asyncio.create_task(engine.run(stop))
     try:

@@ -105,9 +105,8 @@ async def _is_solana(runtime: Runtime, key: Key) -> bool:
 
 async def _import_solana(runtime: Runtime, key: Key, *, as_json: bool) -> None:
     from guerdon.txmanager.solana import importing
-    from guerdon.txmanager.solana.chain import SolanaChain
 
-    told = await importing.import_key(runtime.database, SolanaChain(await runtime.chain(key.network)), key.id)
+    told = await importing.import_key(runtime.database, await runtime.chain.solana(key.network), key.id)
     is_complete = all(one.unmatched is None for one in told)
     if as_json:
         transactions = [{"transactionHash": one.signature, "what": one.what, "unmatched": one.unmatched} for one in told]
@@ -144,9 +143,8 @@ async def resume(
     found = await _key(runtime, key)
     if await _is_solana(runtime, found):
         from guerdon.txmanager.solana import importing as solana_importing
-        from guerdon.txmanager.solana.chain import SolanaChain
 
-        solana = SolanaChain(await runtime.chain(found.network))
+        solana = await runtime.chain.solana(found.network)
         await solana_importing.resume(runtime.database, solana, found.id, accept=reason if force else None)
         typer.echo("resumed")
         return

@@ -15,7 +15,6 @@ from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.payments import Payment
 from guerdon.payouts.rail import BatchStatus, Call, EnvironmentProblem, Rail, Refusal
 from guerdon.payouts.solana.rail import SolanaRail
-from guerdon.payouts.solana.reading import Reader
 from guerdon.txmanager import repository_treasuries, tokens
 from guerdon.txmanager.chain import Rpc
 from guerdon.txmanager.models import Network, Treasury
@@ -114,8 +113,7 @@ async def open_rail(deps: PayoutDeps, treasury: Treasury) -> Rail | None:
     async with deps.database.platform() as session:
         network = await session.get_one(Network, treasury.network)
     if network.namespace == SOLANA:
-        reader = Reader(await deps.chain(treasury.network), network.genesis_hash)
-        return SolanaRail(reader, deps.database, treasury)
+        return None if deps.solana is None else SolanaRail(await deps.solana(treasury.network), deps.database, treasury)
     return await open_distributor(deps, treasury)
 
 

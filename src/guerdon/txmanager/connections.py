@@ -14,10 +14,9 @@ from guerdon.chains.solana.client import SolanaClient
 from guerdon.kit.database import Database
 from guerdon.kit.errors import GuerdonError
 from guerdon.settings import Settings, rpc_variable
-from guerdon.txmanager import recovery, repository_keys, service_keys
+from guerdon.txmanager import repository_keys, service_keys
 from guerdon.txmanager.errors import WrongNamespaceError
 from guerdon.txmanager.models import Network
-from guerdon.txmanager.solana.chain import SolanaChain
 
 
 def reference_of(network: str) -> str | None:
@@ -75,7 +74,10 @@ class ChainClients:
         if network not in self._proven:
             async with self._proving:
                 if network not in self._proven:
-                    await self._prove(client, network)
+                    known = await self._network(network)
+                    if known.namespace == SOLANA:
+                        raise WrongNamespaceError(f"{network} is no EVM network: it is a Solana.")
+                    await self._keep(known, await client.check_chain(known.evm_chain_id, known.genesis_hash))
                     self._proven.add(network)
         return client
 
@@ -91,7 +93,9 @@ class ChainClients:
                     known = await self._network(network)
                     if known.namespace != SOLANA:
                         raise WrongNamespaceError(f"{network} is no Solana: it is of namespace {known.namespace}.")
-                    await self._keep(known, await client.check_chain(reference_of(network), known.genesis_hash))
+                    genesis = await client.check_chain(reference_of(network), known.genesis_hash)
+                    await self._keep(known, genesis)
+                    client.expect(genesis)
                     self._proven_solanas.add(network)
         return client
 
@@ -103,16 +107,6 @@ class ChainClients:
         if known.genesis_hash is None:
             async with self._database.platform() as session:
                 await repository_keys.record_genesis(session, known.name, genesis)
-
-    async def _prove(self, client: EvmClient, network: str) -> None:
-        known = await self._network(network)
-        if known.chain_id is None:
-            chain = SolanaChain(client)
-            genesis = await chain.genesis()
-            recovery.compare(known, None, genesis)
-        else:
-            genesis = await client.check_chain(known.chain_id, known.genesis_hash)
-        await self._keep(known, genesis)
 
     async def close(self) -> None:
         """Close every connection."""

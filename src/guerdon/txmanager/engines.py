@@ -18,7 +18,7 @@ from guerdon.kit.errors import DatabaseUnavailableError
 from guerdon.kit.secrets import KeyRing
 from guerdon.txmanager import repository_keys
 from guerdon.txmanager.connections import ChainClients
-from guerdon.txmanager.engine import KeyEngine
+from guerdon.txmanager.engine import Engine, KeyEngine
 from guerdon.txmanager.solana.engine import SolanaEngine
 from guerdon.txmanager.terms import EngineTerms
 
@@ -28,6 +28,28 @@ _REST_SECONDS: Final = 15.0
 """How soon an engine is tried again that refused to work: an operator has to act first, and need not restart anything."""
 
 log = structlog.get_logger("guerdon.engines")
+
+
+def engine_of(
+    chains: ChainClients,
+    network: str,
+    namespace: str,
+    *,
+    database: Database,
+    secrets: KeyRing,
+    deployment_id: UUID,
+    terms: EngineTerms | None = None,
+) -> Engine:
+    """The engine of a network, by its kind of chain. It proves the chain itself each time it begins."""
+    if namespace == SOLANA:
+        return SolanaEngine(
+            database=database, rpc=chains.unproven_solana(network), secrets=secrets, network=network,
+            deployment_id=deployment_id, terms=terms,
+        )  # fmt: skip
+    return KeyEngine(
+        database=database, rpc=chains.unproven(network), secrets=secrets, network=network, deployment_id=deployment_id,
+        terms=terms,
+    )  # fmt: skip
 
 
 class Engines:
@@ -62,16 +84,11 @@ class Engines:
             return {one.name: one.namespace for one in await repository_keys.networks(session)}
 
     async def _keep(self, network: str, namespace: str, stop: asyncio.Event) -> None:
-        kind = SolanaEngine if namespace == SOLANA else KeyEngine
         while not stop.is_set():
-            engine = kind(
-                database=self._database,
-                rpc=self._chains.unproven(network),
-                secrets=self._secrets,
-                network=network,
-                deployment_id=self._deployment_id,
-                terms=self._terms,
-            )
+            engine = engine_of(
+                self._chains, network, namespace, database=self._database, secrets=self._secrets,
+                deployment_id=self._deployment_id, terms=self._terms,
+            )  # fmt: skip
             try:
                 await engine.run(stop)
             except Exception as error:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from guerdon.chains import ed25519
 from guerdon.chains.networks import EIP155, SOLANA
 from guerdon.chains.signing import address_of, sign_transaction
+from guerdon.chains.solana import keys
 from guerdon.kit.secrets import KeyRing, SecretError
 from guerdon.txmanager.chain import Payload
 from guerdon.txmanager.errors import InvalidKeyError, SigningError
@@ -60,17 +60,17 @@ class Signer:
         while True:
             secret = randomness.token_bytes(_KEY_BYTES)
             if namespace == SOLANA:
-                return self._seal(key_id, network, secret, ed25519.address_of(secret))
+                return self._seal(key_id, network, secret, keys.address_of(secret))
             if _is_valid(secret):
                 return self._seal(key_id, network, secret, address_of(secret))
 
     def seal(self, key_id: UUID, network: str, private_key: str, namespace: str = EIP155) -> SealedKey:
         """An existing key, sealed for its row; raises `InvalidKeyError`. Hexadecimal, or on Solana as wallets write it."""
         if namespace == SOLANA:
-            seed = ed25519.read_seed(private_key)
+            seed = keys.read_seed(private_key)
             if seed is None:
                 raise InvalidKeyError
-            return self._seal(key_id, network, seed, ed25519.address_of(seed))
+            return self._seal(key_id, network, seed, keys.address_of(seed))
         try:
             secret = bytes.fromhex(private_key.strip().removeprefix("0x"))
         except ValueError:
@@ -91,7 +91,7 @@ class Signer:
 
     def sign_messages(self, key: Key, messages: Sequence[bytes]) -> list[bytes]:
         """The ed25519 signatures of messages with a key of a Solana; raises `SigningError` as above."""
-        return self._sign_with(key, ed25519.address_of, lambda secret: [ed25519.sign(secret, one) for one in messages])
+        return self._sign_with(key, keys.address_of, lambda secret: [keys.sign(secret, one) for one in messages])
 
     def _sign_with(self, key: Key, address: Callable[[bytes], str], sign: Callable[[bytes], list[_Form]]) -> list[_Form]:
         signed, problem = self._try_to_sign(key, address, sign)

@@ -7,16 +7,18 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from guerdon.chains.networks import KNOWN_NETWORKS
-from guerdon.chains.port import BadAnswerError, ChainUnavailableError, WrongChainError
+from guerdon.chains.port import BadAnswerError, ChainUnavailableError, RpcError, WrongChainError
 from guerdon.chains.solana import instructions, messages
 from guerdon.chains.solana.client import SolanaClient
-from guerdon.chains.solana.values import SendOutcome, failed_instruction
+from guerdon.chains.solana.markers import Marker
 from tests.support.local_solana import SOL, SolanaInThread, gift
 
 WALLET, UNUSED = (str(Keypair().pubkey()) for _ in range(2))
@@ -63,17 +65,16 @@ async def test_what_a_working_node_tells(solana: SolanaInThread, client: SolanaC
     genesis = await client.check_chain(known.reference, None)
     assert genesis == await client.check_chain(None, genesis) == solana.ask("getGenesisHash")
     assert await client.version()
-    assert await client.balance(str(giver.pubkey()), "processed") == 10 * SOL
-    assert await client.balance(UNUSED, "finalized") == 0
-    assert await client.rent(165) == 2_039_280
-    assert await client.epoch() == 0
+    assert await client.balance(str(giver.pubkey())) == 10 * SOL
+    assert await client.balance(UNUSED) == 0
     assert await client.first_available_block() == 0
     slots = [await client.slot(one) for one in ("finalized", "confirmed", "processed")]
     assert slots == sorted(slots)
-    height = await client.block_height("processed")
-    blockhash = await client.latest_blockhash("processed", least_slot=slots[0])
-    assert (blockhash.slot, blockhash.last_valid_height) == (slots[2], height + 150)
-    assert set(await client.prioritization_fees()) == {0}
+    final, height = await client.finalized()
+    assert (final, height < final) == (slots[0], True)
+    survey = await client.survey(str(giver.pubkey()))
+    assert (survey.slot, survey.balance, survey.unit_price) == (slots[1], 10 * SOL, 0)
+    assert survey.last_valid_height == height + slots[1] - slots[0] + 150
     found = await client.accounts([str(giver.pubkey()), WALLET, WALLET], "processed")
     account = found.found[str(giver.pubkey())]
     assert account is not None
@@ -83,24 +84,25 @@ async def test_what_a_working_node_tells(solana: SolanaInThread, client: SolanaC
     many = [str(Pubkey.new_unique()) for _ in range(201)]
     assert (await client.accounts(many, "confirmed")).found == dict.fromkeys(many)
     assert (await client.accounts([], "confirmed")).found == {}
-    assert await client.airdrop(WALLET, SOL)
     assert (block := await client.block(await client.slot("finalized"))) is not None
     assert block.height < block.slot
     assert await client.block(10) is None
+
+
+def _simulated(payer: str, *chosen: Instruction) -> bytes:
+    return messages.complete(messages.compose(payer, chosen, units=10_000, unit_price=0, blockhash=None), None)
 
 
 async def test_a_transaction_is_sent_followed_and_read(solana: SolanaInThread, client: SolanaClient) -> None:
     giver, to = solana.funded(), str(Keypair().pubkey())
     payer = str(giver.pubkey())
     chosen = [instructions.memo("order 7"), instructions.transfer_lamports(payer, to, SOL)]
-    tried = await client.simulate(messages.unsigned(payer, chosen), replace_blockhash=True)
-    assert (tried.error, tried.failed_instruction) == (None, None)
+    solana.advance(2)
+    (tried,) = await client.simulate([_simulated(payer, *chosen)], least_slot=0)
+    assert (tried.error, tried.failed_instruction, tried.reason) == (None, None, None)
     assert tried.units > 0
-    raw, signature = messages.sign([bytes(giver.secret())], chosen, (await client.latest_blockhash("processed")).blockhash)
-    sent = await client.send(raw, preflight="processed")
-    assert (sent.outcome, sent.words) == (SendOutcome.ACCEPTED, signature)
-    again = await client.send(raw, preflight="processed")
-    assert again.outcome == SendOutcome.ALREADY_PROCESSED
+    raw, signature = _signed(solana, giver, *chosen)
+    assert await client.send([raw, raw]) == [signature, signature]
     unknown = str(Keypair().sign_message(b"nothing"))
     found = await client.statuses([signature, unknown], search_history=True)
     status = found.found[signature]
@@ -111,7 +113,7 @@ async def test_a_transaction_is_sent_followed_and_read(solana: SolanaInThread, c
     told = await client.transaction(signature)
     assert told is not None
     assert (told.signature, told.slot, told.fee_payer, told.fee, told.succeeded) == (signature, status.slot, payer, 5_000, True)
-    assert (told.signers, told.memos) == ((payer,), ("order 7",))
+    assert (told.signers, told.memos, told.raw, told.spent) == ((payer,), ("order 7",), raw, SOL + 5_000)
     assert told.block_time is not None
     listed = await client.signatures(to, "finalized")
     assert [(one.signature, one.memo, one.error) for one in listed] == [(signature, "[7] order 7", None)]
@@ -119,41 +121,64 @@ async def test_a_transaction_is_sent_followed_and_read(solana: SolanaInThread, c
     assert await client.signatures(to, "finalized", until=signature, limit=5) == []
 
 
+def _signed(solana: SolanaInThread, giver: Keypair, *chosen: Instruction) -> tuple[bytes, str]:
+    transaction = solana.signed(chosen, giver)
+    return bytes(transaction), str(transaction.signatures[0])
+
+
 async def test_what_would_fail_is_told_with_its_place(solana: SolanaInThread, client: SolanaClient) -> None:
     giver = solana.funded()
     payer = str(giver.pubkey())
     chosen = [instructions.memo("x"), instructions.transfer_lamports(payer, WALLET, 100 * SOL)]
-    tried = await client.simulate(messages.unsigned(payer, chosen), replace_blockhash=True)
-    assert (tried.error, tried.failed_instruction) == ({"InstructionError": [1, {"Custom": 1}]}, 1)
-    raw, signature = messages.sign([bytes(giver.secret())], chosen, (await client.latest_blockhash("processed")).blockhash)
-    sent = await client.send(raw, preflight="processed")
-    assert (sent.outcome, failed_instruction(sent.error)) == (SendOutcome.SIMULATION_FAILED, 1)
-    assert any("insufficient lamports" in line for line in sent.logs)
-    assert (await client.send(raw, preflight=None)).outcome == SendOutcome.ACCEPTED
+    solana.advance(2)
+    (tried,) = await client.simulate([_simulated(payer, *chosen)], least_slot=0)
+    # Behind the two instructions of the compute budget.
+    assert (tried.error, tried.failed_instruction) == ({"InstructionError": [3, {"Custom": 1}]}, 3)
+    assert "insufficient lamports" not in str(tried.error)
+    assert "failed" in str(tried.reason)
+    raw, signature = _signed(solana, giver, *chosen)
+    assert await client.send([raw]) == [signature]
     # Confirmed is not succeeded.
     status = (await client.statuses([signature], search_history=False)).found[signature]
     assert status is not None
     assert not status.succeeded
-    solana.advance(160)
-    late = messages.sign([bytes(giver.secret())], [instructions.memo("late")], messages.decode_transaction(raw).blockhash)[0]
-    assert (await client.send(late, preflight="processed")).outcome == SendOutcome.BLOCKHASH_NOT_FOUND
+
+
+async def test_a_refusal_of_sent_bytes_is_told_in_its_place(solana: SolanaInThread, client: SolanaClient) -> None:
+    raw, signature = _signed(solana, solana.funded(), instructions.memo("x"))
+    refused, taken = await client.send([b"nonsense", raw])
+    assert isinstance(refused, RpcError)
+    assert taken == signature
+
+
+async def test_looks_tell_of_signatures_and_markers_at_one_slot(solana: SolanaInThread, client: SolanaClient) -> None:
+    giver = solana.funded()
+    payer = str(giver.pubkey())
+    made, missing = Marker(payer, uuid4()), Marker(payer, uuid4())
+    signature = solana.run(made.make(), giver)
+    unknown = str(Keypair().sign_message(b"nothing"))
+    first = await client.first_look([signature, unknown])
+    assert {one: status.commitment for one, status in first.statuses.items()} == {signature: "processed"}
+    solana.advance(40)
+    final, height = await client.finalized()
+    groups = [([signature], made.address), ([unknown], missing.address), ([], None)]
+    looks = await client.second_look(payer, groups, final)
+    assert [(one.marker_exists, list(one.statuses)) for one in looks] == [(True, [signature]), (False, []), (None, [])]
+    assert {(one.finalized_slot, one.finalized_height, one.first_available_slot) for one in looks} == {(final, height, 0)}
+    assert await client.markers(payer, [made.address, missing.address]) == {made.address: True, missing.address: False}
+    assert await client.markers(UNUSED, [made.address]) == {made.address: False}
 
 
 async def test_s35_a_node_that_is_behind_is_no_knowledge(solana: SolanaInThread, client: SolanaClient) -> None:
     later = await client.slot("processed") + 1_000
+    payer = str(solana.funded().pubkey())
     for question in (
         client.accounts([WALLET], "finalized", least_slot=later),
-        client.latest_blockhash(least_slot=later),
-        client.block_height("finalized", least_slot=later),
-        client.signatures(WALLET, "finalized", least_slot=later),
+        client.second_look(payer, [([], None)], later),
+        client.simulate([_simulated(payer, instructions.memo("x"))], least_slot=later),
     ):
         with pytest.raises(ChainUnavailableError, match="Minimum context slot has not been reached"):
             await question
-    giver = solana.funded()
-    raw, _ = messages.sign(
-        [bytes(giver.secret())], [instructions.memo("x")], (await client.latest_blockhash("processed")).blockhash
-    )
-    assert (await client.send(raw, preflight="processed", least_slot=later)).outcome == SendOutcome.NODE_BEHIND
 
 
 async def test_s35_a_node_that_answers_of_an_older_slot_than_asked_is_not_believed() -> None:
@@ -206,7 +231,7 @@ async def test_s35_a_node_that_answers_of_an_older_slot_than_asked_is_not_believ
 async def test_s35_no_answer_is_never_taken_for_a_missing_account(answer: Any) -> None:
     async with node(lambda _: answer) as (client, _):
         with pytest.raises(ChainUnavailableError) as raised:
-            await client.account(WALLET, "finalized")
+            await client.accounts([WALLET], "finalized")
         assert "very-secret" not in str(raised.value)
 
 
@@ -226,7 +251,7 @@ async def test_a_question_that_is_refused_at_once_is_asked_again_and_bytes_are_n
         assert len({one["id"] for one in asked}) == 3
         times = 0
         with pytest.raises(ChainUnavailableError, match="status 429"):
-            await client.send(b"bytes")
+            await client.send([b"bytes"])
         assert [one["method"] for one in asked][3:] == ["sendTransaction"]
         assert asked[3]["params"][1]["maxRetries"] == 0
 
@@ -260,7 +285,11 @@ async def test_s21_another_cluster_is_told_from_the_one_that_is_meant(client: So
         await client.check_chain(KNOWN_NETWORKS["solana"].reference, None)
     genesis = await client.genesis_hash()
     with pytest.raises(WrongChainError, match="another one of the same kind"):
-        await client.check_chain(None, genesis[:-1] + ("1" if genesis[-1] != "1" else "2"))
+        await client.check_chain(None, other := genesis[:-1] + ("1" if genesis[-1] != "1" else "2"))
+    client.expect(other)
+    for question in (client.finalized(), client.balance(WALLET), client.accounts([WALLET], "finalized"), client.first_look([])):
+        with pytest.raises(WrongChainError, match="answers for a chain with genesis"):
+            await question
 
 
 async def test_another_transaction_than_asked_for_is_not_believed(solana: SolanaInThread, client: SolanaClient) -> None:

@@ -21,7 +21,7 @@ from guerdon.chains.solana.programs import NATIVE_MINT, TOKEN, TOKEN_2022
 from guerdon.chains.solana.tokens import Mint, associated_address
 from guerdon.chains.solana.transfers import ChainTransaction, Place, read_transaction, token_transfers
 from tests.support.local_solana import SOL, SolanaInThread
-from tests.support.solana_tokens import PROGRAMS, holding, made_mint, seen, transfer_fee
+from tests.support.solana_tokens import PROGRAMS, holding, made_mint, mint_to, seen, transfer_fee, transfer_with_fee
 
 
 async def landed(solana: SolanaInThread, client: SolanaClient, *arguments: Any) -> ChainTransaction:
@@ -51,7 +51,7 @@ async def test_s34_each_transfer_of_a_transaction_has_its_place(
     owner = str(payer.pubkey())
     source = holding(solana, mint, payer, payer.pubkey(), 1_000)
     second_source = holding(solana, second, payer, payer.pubkey(), 1_000)
-    to_shop, to_other = holding(solana, mint, payer, shop), associated_address(str(other), second.address, program)
+    to_shop, to_other = holding(solana, mint, payer, shop), associated_address(str(other), second)
     found = await landed(
         solana,
         client,
@@ -144,7 +144,7 @@ async def test_a_transfer_that_names_its_fee_tells_it(solana: SolanaInThread, cl
     payer = solana.funded()
     mint = made_mint(solana, payer, program=TOKEN_2022, extending=[transfer_fee(100, 1_000)])
     source, to = holding(solana, mint, payer, payer.pubkey(), 10_000), holding(solana, mint, payer, Keypair().pubkey())
-    moved = instructions.transfer_checked(source, to, str(payer.pubkey()), mint, 5_000, fee_atomic=50)
+    moved = transfer_with_fee(source, to, str(payer.pubkey()), mint, 5_000, 50)
     found = await landed(solana, client, [moved], payer)
     (one,) = token_transfers(found)
     assert (one.amount_atomic, one.fee_atomic, found.holdings[to].after) == (5_000, 50, 4_950)
@@ -155,7 +155,7 @@ async def test_lamports_and_other_instructions_are_no_transfers_of_tokens(solana
     mint = made_mint(solana, payer)
     owner = str(payer.pubkey())
     account = holding(solana, mint, payer, payer.pubkey())
-    chosen = [instructions.mint_to(account, owner, mint, 5), instructions.transfer_lamports(owner, NATIVE_MINT, SOL)]
+    chosen = [mint_to(mint, account, payer, 5), instructions.transfer_lamports(owner, NATIVE_MINT, SOL)]
     assert token_transfers(await landed(solana, client, chosen, payer)) == ()
 
 
@@ -163,9 +163,9 @@ async def test_lamports_and_other_instructions_are_no_transfers_of_tokens(solana
 
 
 PAYER, SHOP = Keypair(), str(Pubkey.new_unique())
-A_MINT = Mint(str(Pubkey.new_unique()), TOKEN, 6, 0, None, None, (), None, ())
-SOURCE = associated_address(str(PAYER.pubkey()), A_MINT.address, TOKEN)
-TARGET = associated_address(SHOP, A_MINT.address, TOKEN)
+A_MINT = Mint(str(Pubkey.new_unique()), TOKEN, 6)
+SOURCE = associated_address(str(PAYER.pubkey()), A_MINT)
+TARGET = associated_address(SHOP, A_MINT)
 
 
 def batch(*parts: Instruction) -> Instruction:
@@ -223,7 +223,7 @@ def test_s34_a_transfer_that_another_program_called_has_its_inner_place() -> Non
 
         return [{"index": 0, "instructions": [compiled(checked(10)), compiled(batch(checked(5), checked(7)))]}]
 
-    outer = Instruction(Pubkey.new_unique(), b"pay", [*checked(0).accounts, _readable(TOKEN)])
+    outer = Instruction(Pubkey.new_unique(), b"pay", [*checked(1).accounts, _readable(TOKEN)])
     found = read_transaction(*told([outer, checked(8)], inner=inner))
     assert [(one.place, one.amount_atomic) for one in token_transfers(found)] == [
         (Place(0, 0), 10), (Place(0, 1, 0), 5), (Place(0, 1, 1), 7), (Place(1), 8),
@@ -250,7 +250,7 @@ def test_a_batch_that_does_not_hold_together_is_no_transaction_of_a_chain(cut: i
 
 
 def test_a_checked_transfer_of_another_mint_than_its_accounts_is_left_out() -> None:
-    other = Mint(str(Pubkey.new_unique()), TOKEN, 6, 0, None, None, (), None, ())
+    other = Mint(str(Pubkey.new_unique()), TOKEN, 6)
     moved = instructions.transfer_checked(SOURCE, TARGET, str(PAYER.pubkey()), other, 10)
     assert token_transfers(read_transaction(*told([moved]))) == ()
 
@@ -305,4 +305,4 @@ async def test_the_account_at_a_wallets_address_is_what_was_read(solana: SolanaI
     payer = solana.funded()
     mint = made_mint(solana, payer)
     account = holding(solana, mint, payer, payer.pubkey(), 3)
-    assert await client.account(account, "processed") == seen(solana, account)
+    assert (await client.accounts([account], "processed")).found == {account: seen(solana, account)}

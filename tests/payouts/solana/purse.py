@@ -20,7 +20,10 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
 from guerdon.accounts.models import Account
-from guerdon.chains.jsonrpc import JsonRpc
+from guerdon.chains.solana import instructions
+from guerdon.chains.solana.client import SolanaClient
+from guerdon.chains.solana.programs import TOKEN
+from guerdon.chains.solana.tokens import Mint, associated_address
 from guerdon.kit.database import ProgramSession, run_in_program
 from guerdon.kit.ids import uuid7
 from guerdon.kit.worker import Worker
@@ -32,8 +35,6 @@ from guerdon.payouts import jobs as payout_jobs
 from guerdon.payouts.claims.service import ClaimRequest, request_claim
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_rail
-from guerdon.payouts.solana import tokens
-from guerdon.payouts.solana.tokens import Mint
 from guerdon.payouts.terms import PayoutTerms
 from guerdon.programs.models import Program
 from guerdon.txmanager import options, treasuries
@@ -56,7 +57,7 @@ class Purse:
     """10 atomic units a point, 6 decimals. Members are paid from a treasury whose key is the scene's."""
 
     scene: Scene
-    rpc: JsonRpc
+    rpc: SolanaClient
     owner: Keypair
     """Of the mint: may mint and freeze."""
     mint: Mint
@@ -66,12 +67,12 @@ class Purse:
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A connection does one thing at a time."""
 
-    async def chain(self, _network: str, /) -> JsonRpc:
+    async def chain(self, _network: str, /) -> SolanaClient:
         return self.rpc
 
     @property
     def deps(self) -> PayoutDeps:
-        return PayoutDeps(self.scene.database, self.chain, TERMS)
+        return PayoutDeps(self.scene.database, self.chain, TERMS, self.chain)
 
     @property
     def node(self) -> Ledger:
@@ -203,7 +204,7 @@ def _now() -> datetime:
 
 
 async def held(node: Ledger, wallet: str, mint: Mint) -> int:
-    at = tokens.account_address(wallet, mint)
+    at = associated_address(wallet, mint)
     if not await node.exists(at):
         return 0
     return int((await node.rpc("getTokenAccountBalance", at, {"commitment": "processed"}))["value"]["amount"])
@@ -212,7 +213,7 @@ async def held(node: Ledger, wallet: str, mint: Mint) -> int:
 async def make_mint(node: Ledger, owner: Keypair, decimals: int = 6) -> Mint:
     """A new token of the plain program, which its owner may mint and freeze."""
     pair = Keypair()
-    program = Pubkey.from_string(tokens.TOKEN)
+    program = Pubkey.from_string(TOKEN)
     made = create_account(
         CreateAccountParams(
             from_pubkey=owner.pubkey(), to_pubkey=pair.pubkey(), lamports=2_000_000, space=_MINT_BYTES, owner=program
@@ -221,7 +222,7 @@ async def make_mint(node: Ledger, owner: Keypair, decimals: int = 6) -> Mint:
     data = bytes([_INITIALIZE_MINT, decimals]) + bytes(owner.pubkey()) + b"\x01" + bytes(owner.pubkey())
     begun = Instruction(program, data, [AccountMeta(pair.pubkey(), is_signer=False, is_writable=True)])
     await node.send_from_outside(owner, made, begun, others=[pair])
-    return Mint(str(pair.pubkey()), tokens.TOKEN, decimals, str(owner.pubkey()), ())
+    return Mint(str(pair.pubkey()), TOKEN, decimals)
 
 
 async def give(node: Ledger, owner: Keypair, mint: Mint, wallet: str, atomic: int) -> None:
@@ -231,17 +232,17 @@ async def give(node: Ledger, owner: Keypair, mint: Mint, wallet: str, atomic: in
         bytes([_MINT_TO]) + atomic.to_bytes(8, "little"),
         [
             AccountMeta(Pubkey.from_string(mint.address), is_signer=False, is_writable=True),
-            AccountMeta(Pubkey.from_string(tokens.account_address(wallet, mint)), is_signer=False, is_writable=True),
+            AccountMeta(Pubkey.from_string(associated_address(wallet, mint)), is_signer=False, is_writable=True),
             AccountMeta(owner.pubkey(), is_signer=True, is_writable=False),
         ],
     )
-    await node.send_from_outside(owner, tokens.creation(str(owner.pubkey()), wallet, mint), minted)
+    await node.send_from_outside(owner, instructions.create_token_account(str(owner.pubkey()), wallet, mint), minted)
 
 
 async def freeze(node: Ledger, owner: Keypair, mint: Mint, wallet: str, *, thaw: bool = False) -> None:
     """Freeze a wallet's tokens, or thaw them."""
     accounts = [
-        AccountMeta(Pubkey.from_string(tokens.account_address(wallet, mint)), is_signer=False, is_writable=True),
+        AccountMeta(Pubkey.from_string(associated_address(wallet, mint)), is_signer=False, is_writable=True),
         AccountMeta(Pubkey.from_string(mint.address), is_signer=False, is_writable=False),
         AccountMeta(owner.pubkey(), is_signer=True, is_writable=False),
     ]

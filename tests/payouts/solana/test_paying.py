@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.pubkey import Pubkey
 
-from guerdon.payouts.solana import tokens
+from guerdon.chains.solana import instructions
+from guerdon.chains.solana.tokens import associated_address
 from guerdon.payouts.solana.rail import MOST_PAYMENTS
 from tests.payouts.solana.purse import Purse, freeze, give
 
@@ -76,6 +75,16 @@ async def test_s25_the_rent_of_a_token_account_is_paid_once(purse: Purse) -> Non
     assert "closed after its rent" in await purse.value("select reason from deliveries where state = 'quarantined'")
 
 
+async def test_s35_lamports_that_somebody_sent_ahead_do_not_keep_a_wallet_from_being_paid(purse: Purse) -> None:
+    wallet = str(Keypair().pubkey())
+    await purse.node.fund(associated_address(wallet, purse.mint), 5_000_000)
+    await purse.node.advance(40)
+    await purse.claim(100, wallet)
+    async with purse.working():
+        await purse.until_states({"final": 1})
+    assert await purse.held(wallet) == 1_000
+
+
 async def test_s35_what_is_no_wallet_is_not_paid(purse: Purse) -> None:
     await purse.claim(100, purse.mint.address)
     async with purse.working():
@@ -96,15 +105,8 @@ async def test_x402_defect_03_a_treasury_without_tokens_pays_once_it_is_funded(p
 async def _close(purse: Purse, pair: Keypair) -> None:
     """The owner moves the tokens away and closes the account, for its rent."""
     wallet = str(pair.pubkey())
-    amount = await purse.held(wallet)
-    closed = Instruction(
-        Pubkey.from_string(purse.mint.program),
-        bytes([9]),
-        [
-            AccountMeta(Pubkey.from_string(tokens.account_address(wallet, purse.mint)), is_signer=False, is_writable=True),
-            AccountMeta(pair.pubkey(), is_signer=False, is_writable=True),
-            AccountMeta(pair.pubkey(), is_signer=True, is_writable=False),
-        ],
-    )
-    away = tokens.transfer_checked(wallet, purse.scene.address, amount, purse.mint)
+    amount, account = await purse.held(wallet), associated_address(wallet, purse.mint)
+    treasury = associated_address(purse.scene.address, purse.mint)
+    away = instructions.transfer_checked(account, treasury, wallet, purse.mint, amount)
+    closed = instructions.close_account(account, wallet, wallet, purse.mint.program)
     await purse.node.send_from_outside(pair, away, closed)

@@ -7,7 +7,7 @@ import json
 import os
 from uuid import UUID
 
-from guerdon.chains.jsonrpc import JsonRpc
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.kit.database import Database
 from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.kit.worker import Worker
@@ -20,12 +20,12 @@ from guerdon.txmanager.terms import EngineTerms
 
 async def main() -> None:
     told = json.loads(os.environ["WORKER"])
-    database, rpc = Database(told["database"]), JsonRpc(told["rpc"])
+    database, rpc = Database(told["database"]), SolanaClient(told["rpc"])
 
-    async def chain(_network: str, /) -> JsonRpc:
+    async def chain(_network: str, /) -> SolanaClient:
         return rpc
 
-    deps = PayoutDeps(database, chain, PayoutTerms(**told["terms"]))
+    deps = PayoutDeps(database, chain, PayoutTerms(**told["terms"]), chain)
     engine = SolanaEngine(
         database=database,
         rpc=rpc,

@@ -21,9 +21,10 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction
 
-from guerdon.chains.jsonrpc import JsonRpc
 from guerdon.chains.localsolana.chain import LocalSolana
 from guerdon.chains.localsolana.server import serving
+from guerdon.chains.solana import messages
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.kit import driver
 from guerdon.kit.database import Database
 from guerdon.kit.ids import uuid7
@@ -31,8 +32,6 @@ from guerdon.kit.secrets import KeyRing, MasterKey
 from guerdon.txmanager import service, service_keys
 from guerdon.txmanager.models import Key, KeyPurpose
 from guerdon.txmanager.signer import Signer
-from guerdon.txmanager.solana import messages
-from guerdon.txmanager.solana.chain import SolanaChain
 from guerdon.txmanager.solana.engine import SolanaEngine
 from guerdon.txmanager.terms import EngineTerms
 from tests.fakes.rpc_proxy import ALWAYS, Fault, RpcProxy
@@ -139,7 +138,7 @@ class Scene(EngineScene):
     ring: KeyRing
     master: MasterKey
     deployment_id: UUID
-    clients: list[JsonRpc] = field(default_factory=list)
+    clients: list[SolanaClient] = field(default_factory=list)
 
     @property
     def signer(self) -> Signer:
@@ -149,13 +148,13 @@ class Scene(EngineScene):
     def address(self) -> str:
         return str(self.pair.pubkey())
 
-    def client(self, url: str | None = None) -> JsonRpc:
-        client = JsonRpc(url or self.proxy.url)
+    def client(self, url: str | None = None) -> SolanaClient:
+        client = SolanaClient(url or self.proxy.url)
         self.clients.append(client)
         return client
 
-    def chain(self) -> SolanaChain:
-        return SolanaChain(self.client(self.node.url))
+    def chain(self) -> SolanaClient:
+        return self.client(self.node.url)
 
     def new_engine(self, terms: EngineTerms = QUICK, *, rpc_url: str | None = None) -> SolanaEngine:
         return SolanaEngine(
@@ -185,17 +184,17 @@ class Scene(EngineScene):
         async with self.database.platform() as session:
             return await service.queue(
                 session, key_id=self.key_id, network=NETWORK, kind="transfer", to=None, value_wei=value,
-                data=messages.packed(self.address, instructions), ref=ref, work_kind="test.work",
+                data=messages.pack(self.address, instructions), ref=ref, work_kind="test.work",
             )  # fmt: skip
 
-    async def until_key(self, holds: Callable[[Key], bool], what: str, seconds: float = 10) -> Key:
+    async def until_key(self, holds: Callable[[Key], bool], what: str, seconds: float = 30) -> Key:
         deadline = time.monotonic() + seconds
         while not holds(key := await self.key()):
             assert time.monotonic() < deadline, f"the key is not {what}: {key.pause_reason}"
             await asyncio.sleep(0.02)
         return key
 
-    async def until_paused(self, seconds: float = 10) -> Key:
+    async def until_paused(self, seconds: float = 30) -> Key:
         return await self.until_key(lambda key: key.paused_at is not None, "paused", seconds)
 
     async def alerts(self) -> set[str]:
@@ -211,7 +210,7 @@ def swallow(times: int = ALWAYS) -> Fault:
     """The node says that it took the bytes, and drops them without a word."""
 
     def answer(call: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
-        return {"jsonrpc": "2.0", "id": call["id"], "result": str(messages.signature_in(base64.b64decode(call["params"][0])))}
+        return {"jsonrpc": "2.0", "id": call["id"], "result": messages.signature_of(base64.b64decode(call["params"][0]))}
 
     return Fault("sendTransaction", error={"code": 0, "message": "dropped"}, answer=answer, times=times)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from guerdon.chains.solana.markers import RENT_LAMPORTS
 from guerdon.txmanager.models import IntentState
-from guerdon.txmanager.solana.messages import MARKER_RENT
 from tests.txmanager.solana.scene import Scene
 
 
@@ -16,5 +16,5 @@ async def test_what_is_queued_is_paid_once_and_shown_final_when_it_is(scene: Sce
     assert all(one.succeeded and one.marker and one.gas_used for one in finished)
     spent = before - await scene.node.balance(scene.address)
     # What the intents say they cost, and the markers' rent, which comes back.
-    assert spent == sum(int(one.fee_paid_wei or 0) for one in finished) + 3 * MARKER_RENT
+    assert spent == sum(int(one.fee_paid_wei or 0) for one in finished) + 3 * RENT_LAMPORTS
     assert [len(await scene.attempts(one.id)) for one in finished] == [1, 1, 1]

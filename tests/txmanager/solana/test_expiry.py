@@ -10,10 +10,10 @@ import pytest
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
+from guerdon.chains.solana.markers import Marker
 from guerdon.txmanager import service
 from guerdon.txmanager.errors import IntentNotCancellableError
 from guerdon.txmanager.models import IntentState
-from guerdon.txmanager.solana.messages import marker_of
 from tests.fakes.rpc_proxy import ALWAYS, Fault, answer_wrongly, lose_answer
 from tests.txmanager.solana.scene import QUICK, Scene, swallow
 
@@ -111,7 +111,7 @@ async def test_s18_a_form_that_fails_since_another_one_paid_is_final_by_the_mark
 
 async def test_s18_funding_the_markers_address_beforehand_does_not_jam_it(scene: Scene) -> None:
     intent_id = await scene.transfer(1_000)
-    await scene.node.fund(marker_of(scene.address, intent_id), 5_000_000)
+    await scene.node.fund(Marker(scene.address, intent_id).address, 5_000_000)
     async with scene.engine():
         await scene.until(intent_id, IntentState.FINAL)
     assert await scene.is_on_chain_once(1_000)

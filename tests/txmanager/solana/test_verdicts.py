@@ -6,19 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from guerdon.chains.solana.values import Commitment, FirstLook, SecondLook, SignatureStatus
 from guerdon.txmanager.models import IntentState
-from guerdon.txmanager.solana.verdicts import (
-    Commitment,
-    Expiry,
-    Finding,
-    FirstLook,
-    Form,
-    SecondLook,
-    Standing,
-    Status,
-    conclude,
-    judge,
-)
+from guerdon.txmanager.solana.verdicts import Expiry, Finding, Form, Standing, conclude, judge
 
 EXPIRY = Expiry(least_seconds=75)
 LAST_VALID = 1_000
@@ -33,17 +23,17 @@ NOW = SecondLook(
 )
 
 
-def _status(commitment: Commitment, *, slot: int = 950, failed: bool = False) -> dict[str, Status]:
-    return {"one": Status(slot, commitment, failed)}
+def _status(commitment: Commitment, *, slot: int = 950) -> dict[str, SignatureStatus]:
+    return {"one": SignatureStatus(slot, None, commitment)}
 
 
 @pytest.mark.parametrize(
     ("seen", "finding"),
     [
         pytest.param(FIRST, Finding.NOTHING_NEW, id="in no block"),
-        pytest.param(replace(FIRST, statuses=_status(Commitment.PROCESSED)), Finding.NOTHING_NEW, id="on one fork"),
-        pytest.param(replace(FIRST, statuses=_status(Commitment.CONFIRMED)), Finding.INCLUDED, id="confirmed"),
-        pytest.param(replace(FIRST, statuses=_status(Commitment.FINALIZED)), Finding.LOOK_CLOSER, id="perhaps final"),
+        pytest.param(replace(FIRST, statuses=_status("processed")), Finding.NOTHING_NEW, id="on one fork"),
+        pytest.param(replace(FIRST, statuses=_status("confirmed")), Finding.INCLUDED, id="confirmed"),
+        pytest.param(replace(FIRST, statuses=_status("finalized")), Finding.LOOK_CLOSER, id="perhaps final"),
         pytest.param(replace(FIRST, finalized_height=LAST_VALID + 32), Finding.NOTHING_NEW, id="not past the margin"),
         pytest.param(OLD, Finding.LOOK_CLOSER, id="perhaps expired"),
     ],
@@ -68,19 +58,19 @@ def test_s24_what_was_included_and_is_in_no_block_any_more_is_sent_again() -> No
 
 def test_included_again_in_another_block_is_news_and_in_the_same_one_is_none() -> None:
     included = replace(SENT, state=IntentState.INCLUDED, block_number=950)
-    assert judge(included, replace(FIRST, statuses=_status(Commitment.CONFIRMED)), EXPIRY).finding is Finding.NOTHING_NEW
-    moved = replace(FIRST, statuses=_status(Commitment.CONFIRMED, slot=951))
+    assert judge(included, replace(FIRST, statuses=_status("confirmed")), EXPIRY).finding is Finding.NOTHING_NEW
+    moved = replace(FIRST, statuses=_status("confirmed", slot=951))
     assert judge(included, moved, EXPIRY).finding is Finding.INCLUDED
 
 
-_DEAD = {"one": Status(950, Commitment.FINALIZED, failed=True)}
+_DEAD = {"one": SignatureStatus(950, "a fault", "finalized")}
 
 
 @pytest.mark.parametrize(
     ("standing", "seen", "finding"),
     [
-        pytest.param(SENT, replace(NOW, statuses=_status(Commitment.FINALIZED)), Finding.FINAL, id="final"),
-        pytest.param(SENT, replace(NOW, statuses=_status(Commitment.CONFIRMED)), Finding.NOTHING_NEW, id="only confirmed"),
+        pytest.param(SENT, replace(NOW, statuses=_status("finalized")), Finding.FINAL, id="final"),
+        pytest.param(SENT, replace(NOW, statuses=_status("confirmed")), Finding.NOTHING_NEW, id="only confirmed"),
         pytest.param(SENT, replace(NOW, marker_exists=True), Finding.FINAL, id="only the marker is left of it"),
         pytest.param(SENT, replace(NOW, statuses=_DEAD), Finding.FAILED, id="failed"),
         pytest.param(SENT, replace(NOW, statuses=_DEAD, marker_exists=True), Finding.FINAL, id="failed, since another one paid"),
@@ -103,7 +93,7 @@ _DEAD = {"one": Status(950, Commitment.FINALIZED, failed=True)}
             TWICE, replace(NOW, finalized_height=LAST_VALID + 333, statuses=_DEAD), Finding.FAILED, id="one failed, one expired"
         ),
         pytest.param(
-            TWICE, replace(NOW, statuses={**_DEAD, "two": Status(1_250, Commitment.FINALIZED, failed=False)}), Finding.FINAL,
+            TWICE, replace(NOW, statuses={**_DEAD, "two": SignatureStatus(1_250, None, "finalized")}), Finding.FINAL,
             id="one failed, one paid",
         ),
     ],

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from guerdon.chains.port import BadAnswerError, RpcError
+from guerdon.chains.port import BadAnswerError
 from guerdon.chains.solana.values import (
     COMMITMENTS,
     AccountState,
     Block,
-    SendOutcome,
-    Sent,
     SignatureEntry,
     SignatureStatus,
     Simulation,
+    Statuses,
 )
 
 _LARGEST: Final = 2**64 - 1
 _SHOWN: Final = 80
-_PREFLIGHT_FAILED: Final = -32002
-_NODE_BEHIND: Final = (-32005, -32016)
+_PRICE_PERCENT: Final = 75
 
 
 def unfit(what: str, value: Any) -> BadAnswerError:
@@ -88,12 +87,17 @@ def sequence(value: Any, what: str, length: int | None = None) -> list[Any]:
 def in_context(value: Any, what: str, least_slot: int | None = None) -> tuple[int, Any]:
     """The slot of an answer, not before `least_slot`, and its value."""
     found = mapping(value, what)
-    slot = whole(mapping(found.get("context"), what).get("slot"), f"the slot of {what}")
-    if least_slot is not None and slot < least_slot:
-        raise BadAnswerError(f"The chain's node answered of slot {slot}, though it was to be {least_slot} or later; it lags.")
+    slot = not_before(whole(mapping(found.get("context"), what).get("slot"), f"the slot of {what}"), least_slot)
     if "value" not in found:
         raise unfit(what, value)
     return slot, found["value"]
+
+
+def not_before(slot: int, least_slot: int | None) -> int:
+    """A slot that an answer is of, not before `least_slot`."""
+    if least_slot is not None and slot < least_slot:
+        raise BadAnswerError(f"The chain's node answered of slot {slot}, though it was to be {least_slot} or later; it lags.")
+    return slot
 
 
 def in_base64(value: Any, what: str) -> bytes:
@@ -153,18 +157,14 @@ def entry(value: Any) -> SignatureEntry:
     )
 
 
-def simulation(slot: int, value: Any) -> Simulation:
+def simulation(value: Any) -> Simulation:
     """What a transaction would do."""
     found = mapping(value, "a simulation")
     if "err" not in found:
         raise unfit("a simulation", value)
-    units = found.get("unitsConsumed")
-    return Simulation(slot, found["err"], 0 if units is None else whole(units, "compute units"), logs(found.get("logs")))
-
-
-def logs(value: Any) -> tuple[str, ...]:
-    """What programs said."""
-    return () if value is None else tuple(text(line, "a log") for line in sequence(value, "logs"))
+    units, told = found.get("unitsConsumed"), found.get("logs")
+    logs = () if told is None else tuple(text(line, "a log") for line in sequence(told, "logs"))
+    return Simulation(found["err"], 0 if units is None else whole(units, "compute units"), logs)
 
 
 def block(slot: int, value: Any) -> Block:
@@ -181,16 +181,19 @@ def block(slot: int, value: Any) -> Block:
     )
 
 
-def sent(answer: RpcError) -> Sent:
-    """What a node's refusal of sent bytes hints at."""
-    if answer.code in _NODE_BEHIND:
-        return Sent(SendOutcome.NODE_BEHIND, answer.message)
-    if answer.code != _PREFLIGHT_FAILED or not isinstance(answer.data, dict):
-        return Sent(SendOutcome.REJECTED, answer.message)
-    data = cast("dict[str, Any]", answer.data)
-    error = data.get("err")
-    outcome = {
-        "AlreadyProcessed": SendOutcome.ALREADY_PROCESSED,
-        "BlockhashNotFound": SendOutcome.BLOCKHASH_NOT_FOUND,
-    }.get(error if isinstance(error, str) else "", SendOutcome.SIMULATION_FAILED)
-    return Sent(outcome, answer.message, error, logs(data.get("logs")))
+def statuses(parts: Sequence[Sequence[str]], pages: Sequence[Any], least_slot: int | None = None) -> Statuses:
+    """Where transactions stand, asked for in parts, of a node that has reached `least_slot`."""
+    found: dict[str, SignatureStatus | None] = {}
+    slots: list[int] = []
+    for part, page in zip(parts, pages, strict=True):
+        slot, value = in_context(page, "statuses", least_slot)
+        slots.append(slot)
+        told = sequence(value, "statuses", len(part))
+        found.update({one: status(standing) for one, standing in zip(part, told, strict=True)})
+    return Statuses(min(slots, default=least_slot or 0), found)
+
+
+def unit_price(value: Any) -> int:
+    """What three of four recent transactions offered at most, in micro-lamports a compute unit."""
+    prices = sorted(whole(mapping(one, "a fee").get("prioritizationFee"), "a fee") for one in sequence(value, "fees"))
+    return prices[min(len(prices) - 1, len(prices) * _PRICE_PERCENT // 100)] if prices else 0

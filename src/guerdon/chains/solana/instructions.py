@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from solders import compute_budget, system_program
+from solders import system_program
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
@@ -14,17 +14,15 @@ from guerdon.chains.solana.tokens import Mint, associated_address
 LARGEST_AMOUNT: Final = 2**64 - 1
 _CREATE_IDEMPOTENT: Final = b"\x01"
 _TRANSFER_CHECKED: Final = 12
-_MINT_TO_CHECKED: Final = 14
 _CLOSE_ACCOUNT: Final = 9
 _INITIALIZE_ACCOUNT3: Final = 18
-_CHECKED_WITH_FEE: Final = b"\x1a\x01"
 _MOST_MEMO: Final = 566
 """Bytes that the memo program takes with one signer."""
 
 
 def create_token_account(payer: str, wallet: str, mint: Mint) -> Instruction:
     """Make a wallet's account for a token, if it is not there; the payer pays its rent. Nothing happens if it is there."""
-    account = associated_address(wallet, mint.address, mint.program)
+    account = associated_address(wallet, mint)
     accounts = [
         _writable(payer, signs=True),
         _writable(account),
@@ -36,23 +34,12 @@ def create_token_account(payer: str, wallet: str, mint: Mint) -> Instruction:
     return Instruction(Pubkey.from_string(ASSOCIATED_TOKEN), _CREATE_IDEMPOTENT, accounts)
 
 
-def transfer_checked(
-    source: str, destination: str, owner: str, mint: Mint, amount_atomic: int, *, fee_atomic: int | None = None
-) -> Instruction:
-    """Move tokens from one token account to another; the owner of the source signs.
-
-    With `fee_atomic` it fails unless the mint's fee is exactly that (Token-2022).
-    """
+def transfer_checked(source: str, destination: str, owner: str, mint: Mint, amount_atomic: int) -> Instruction:
+    """Move tokens from one token account to another, both of the mint; the owner of the source signs."""
+    if not 0 < amount_atomic <= LARGEST_AMOUNT:
+        raise ValueError(f"an amount of tokens is above 0 and below 2^64, not {amount_atomic}")
     accounts = [_writable(source), _readable(mint.address), _writable(destination), _readable(owner, signs=True)]
-    amount = _u64(amount_atomic) + bytes([mint.decimals])
-    data = bytes([_TRANSFER_CHECKED]) + amount if fee_atomic is None else _CHECKED_WITH_FEE + amount + _u64(fee_atomic)
-    return Instruction(Pubkey.from_string(mint.program), data, accounts)
-
-
-def mint_to(account: str, authority: str, mint: Mint, amount_atomic: int) -> Instruction:
-    """Make tokens in a token account; the mint's authority signs."""
-    accounts = [_writable(mint.address), _writable(account), _readable(authority, signs=True)]
-    data = bytes([_MINT_TO_CHECKED]) + _u64(amount_atomic) + bytes([mint.decimals])
+    data = bytes([_TRANSFER_CHECKED]) + amount_atomic.to_bytes(8, "little") + bytes([mint.decimals])
     return Instruction(Pubkey.from_string(mint.program), data, accounts)
 
 
@@ -96,22 +83,6 @@ def memo(text: str, *signers: str) -> Instruction:
     if len(said) > _MOST_MEMO:
         raise ValueError(f"a memo has at most {_MOST_MEMO} bytes")
     return Instruction(Pubkey.from_string(MEMO), said, [_readable(one, signs=True) for one in signers])
-
-
-def compute_limit(units: int) -> Instruction:
-    """How many compute units the transaction may use."""
-    return compute_budget.set_compute_unit_limit(units)
-
-
-def compute_price(micro_lamports: int) -> Instruction:
-    """What is paid for each of them on top, in millionths of a lamport."""
-    return compute_budget.set_compute_unit_price(micro_lamports)
-
-
-def _u64(amount: int) -> bytes:
-    if not 0 <= amount <= LARGEST_AMOUNT:
-        raise ValueError(f"an amount is between 0 and 2^64 - 1, not {amount}")
-    return amount.to_bytes(8, "little")
 
 
 def _writable(address: str, *, signs: bool = False) -> AccountMeta:

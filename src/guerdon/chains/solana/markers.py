@@ -52,12 +52,12 @@ class Marker:
         """The instruction that closes it; all lamports go back to the treasury."""
         return close_account(self.address, self.treasury, self.treasury, TOKEN)
 
-    def is_made(self, account: AccountState | None) -> bool:
-        """Is that what the chain has at its address? Lamports alone are none: anybody can send those."""
-        if account is None:
-            return False
-        try:
-            found = read_token_account(account)
-        except NotATokenError:
-            return False
-        return found.owner == self.treasury
+
+def is_marker(account: AccountState | None, treasury: str) -> bool:
+    """Is this account a marker of a treasury? Lamports alone at its address are none: anybody can send those."""
+    if account is None:
+        return False
+    try:
+        return read_token_account(account).owner == treasury
+    except NotATokenError:
+        return False

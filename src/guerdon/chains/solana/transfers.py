@@ -6,6 +6,7 @@ A transaction that failed moved nothing. Each transfer has a place among the tra
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -90,6 +91,8 @@ class ChainTransaction:
     error: TransactionFault | None
     fee_payer: str
     fee: int
+    """Lamports."""
+    units: int
     signers: tuple[str, ...]
     blockhash: str
     accounts: tuple[str, ...]
@@ -99,11 +102,27 @@ class ChainTransaction:
     """By the token account's address."""
     instructions: tuple[ChainInstruction, ...] = field(repr=False)
     """Its own, each followed by those that it called; a `batch` stands as its parts."""
+    raw: bytes = field(repr=False)
 
     @property
     def succeeded(self) -> bool:
         """Did it do anything but pay its fee?"""
         return self.error is None
+
+    @property
+    def spent(self) -> int:
+        """Lamports that the fee payer has less after it, with the fee."""
+        return self.lamports_before[0] - self.lamports_after[0]
+
+    @property
+    def moved(self) -> dict[tuple[str, str], int]:
+        """By mint and owner, what was more (or less) of a token after it, in the smallest unit."""
+        found = Counter[tuple[str, str]]()
+        for one in self.holdings.values():
+            for owner, amount in ((one.owner_before, -one.before), (one.owner_after, one.after)):
+                if owner is not None:
+                    found[one.mint, owner] += amount
+        return dict(found)
 
     @property
     def memos(self) -> tuple[str, ...]:
@@ -190,7 +209,8 @@ def read_transaction(signature: str, told: Any) -> ChainTransaction:
     meta = answers.mapping(found.get("meta"), "a transaction's outcome")
     if "err" not in meta:
         raise answers.unfit("a transaction's outcome", meta)
-    transaction = _decoded(answers.in_base64(found.get("transaction"), "a transaction"))
+    raw = answers.in_base64(found.get("transaction"), "a transaction")
+    transaction = _decoded(raw)
     if not transaction.signatures or str(transaction.signatures[0]) != signature or not all(transaction.verify_with_results()):
         raise answers.unfit(f"transaction {signature}", "another one")
     message = transaction.message
@@ -207,6 +227,7 @@ def read_transaction(signature: str, told: Any) -> ChainTransaction:
         error=meta["err"],
         fee_payer=accounts[0],
         fee=answers.whole(meta.get("fee"), "a fee"),
+        units=answers.whole(meta.get("computeUnitsConsumed") or 0, "compute units"),
         signers=accounts[: message.header.num_required_signatures],
         blockhash=str(message.recent_blockhash),
         accounts=accounts,
@@ -214,6 +235,7 @@ def read_transaction(signature: str, told: Any) -> ChainTransaction:
         lamports_after=after,
         holdings=_holdings(accounts, meta),
         instructions=tuple(_instructions(message.instructions, accounts, meta)),
+        raw=raw,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, Literal
 
 Commitment = Literal["processed", "confirmed", "finalized"]
@@ -12,17 +12,6 @@ Commitment = Literal["processed", "confirmed", "finalized"]
 COMMITMENTS: Final[tuple[Commitment, ...]] = ("processed", "confirmed", "finalized")
 TransactionFault = Any
 """Why a transaction failed, as Solana writes a `TransactionError`: a text or an object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blockhash:
-    """What a transaction has to name, and until when it may."""
-
-    blockhash: str
-    last_valid_height: int
-    """The last block height at which a transaction with it may land."""
-    slot: int
-    """Of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +55,11 @@ class Statuses:
     slot: int
     found: dict[str, SignatureStatus | None]
 
+    @property
+    def known(self) -> dict[str, SignatureStatus]:
+        """Those that the node knows."""
+        return {signature: status for signature, status in self.found.items() if status is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class SignatureEntry:
@@ -81,9 +75,8 @@ class SignatureEntry:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What a transaction would do at a slot."""
+    """What a transaction would do."""
 
-    slot: int
     error: TransactionFault | None
     units: int
     logs: tuple[str, ...] = field(repr=False)
@@ -91,32 +84,57 @@ class Simulation:
     @property
     def failed_instruction(self) -> int | None:
         """The place of the instruction that fails; None if none does, or it is not an instruction's fault."""
-        return failed_instruction(self.error)
+        if isinstance(self.error, dict) and isinstance(found := self.error.get("InstructionError"), list) and found:  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            place: Any = found[0]  # pyright: ignore[reportUnknownVariableType]
+            return place if isinstance(place, int) else None
+        return None
 
-
-class SendOutcome(StrEnum):
-    """What a node said about bytes it was sent. None of these means that they won't land: look at the chain."""
-
-    ACCEPTED = "accepted"
-    ALREADY_PROCESSED = "already_processed"
-    """It is in the chain, by the node's bank."""
-    BLOCKHASH_NOT_FOUND = "blockhash_not_found"
-    """Expired, or newer than what the node asked."""
-    SIMULATION_FAILED = "simulation_failed"
-    """It would fail at the commitment of the preflight."""
-    NODE_BEHIND = "node_behind"
-    REJECTED = "rejected"
-    """Anything else; the node's words say more."""
+    @property
+    def reason(self) -> str | None:
+        """Why it would fail now, in words; None if it would succeed."""
+        if self.error is None:
+            return None
+        told = "; ".join(line for line in self.logs if "Error" in line or "failed" in line)
+        return f"{self.error}{f': {told}' if told else ''}"
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A node's answer to sent bytes."""
+class Survey:
+    """What is to be known before anything is signed."""
 
-    outcome: SendOutcome
-    words: str
-    error: TransactionFault | None = None
-    logs: tuple[str, ...] = ()
+    slot: int
+    """The confirmed one that the blockhash is of."""
+    blockhash: str
+    last_valid_height: int
+    """The last block height at which a transaction with it may land."""
+    balance: int
+    """Lamports of who pays, confirmed."""
+    unit_price: int
+    """What three of four recent transactions offered at most, in micro-lamports a compute unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What one node said at one time, of the last slots only."""
+
+    confirmed_slot: int
+    finalized_slot: int
+    finalized_height: int
+    statuses: Mapping[str, SignatureStatus]
+    """By signature; one that is missing was in none of the last slots, as far as the node knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """What one node said that has reached the slot asked for, with its whole history."""
+
+    finalized_slot: int
+    finalized_height: int
+    statuses: Mapping[str, SignatureStatus]
+    marker_exists: bool | None
+    """At `finalized_slot`; None if it was asked of none."""
+    first_available_slot: int
+    """Older transactions this node does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +147,3 @@ class Block:
     parent_slot: int
     block_time: int | None
     signatures: tuple[str, ...] = field(repr=False)
-
-
-def failed_instruction(error: TransactionFault | None) -> int | None:
-    """The place of the instruction that a transaction failed at."""
-    if isinstance(error, dict) and isinstance(found := error.get("InstructionError"), list) and found:  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        place: Any = found[0]  # pyright: ignore[reportUnknownVariableType]
-        return place if isinstance(place, int) else None
-    return None

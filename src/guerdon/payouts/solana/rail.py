@@ -14,15 +14,25 @@ from uuid import UUID
 from solders.instruction import Instruction
 
 from guerdon.chains.port import ChainUnavailableError
+from guerdon.chains.solana import instructions, keys, messages
+from guerdon.chains.solana.client import SolanaClient
+from guerdon.chains.solana.markers import RENT_LAMPORTS, Marker
+from guerdon.chains.solana.messages import LARGEST_TRANSACTION, MOST_UNITS
+from guerdon.chains.solana.programs import SYSTEM, TOKEN_PROGRAMS
+from guerdon.chains.solana.tokens import (
+    Mint,
+    NotATokenError,
+    TokenAccount,
+    associated_address,
+    read_mint,
+    read_token_account,
+)
+from guerdon.chains.solana.values import AccountState, Simulation
 from guerdon.kit.database import Database
 from guerdon.payouts.payments import Payment
 from guerdon.payouts.rail import BatchStatus, Call, EnvironmentProblem, Refusal
-from guerdon.payouts.solana import repository, tokens
-from guerdon.payouts.solana.reading import Reader
-from guerdon.payouts.solana.tokens import Account, Mint, NotATokenError, TokenAccount
+from guerdon.payouts.solana import repository
 from guerdon.txmanager.models import IntentState, Treasury
-from guerdon.txmanager.solana import messages
-from guerdon.txmanager.solana.messages import MARKER_RENT, PACKET_BYTES
 from guerdon.txmanager.solana.signing import LEAST_LEFT
 from guerdon.txmanager.treasuries import Finality
 
@@ -32,6 +42,10 @@ MOST_PAYMENTS: Final = 13
 """Transfers that one transaction carries beside its marker; 7 where each one's account is made as well."""
 _FEES: Final = 1_000_000
 """Lamports that are enough for the fees of any one transaction."""
+
+
+_Accounts = Mapping[str, tuple[AccountState | None, AccountState | None]]
+"""By the wallet's address what the chain has there, and at the address of its token account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,7 @@ class _Plan:
 class SolanaRail:
     """Bound to one treasury."""
 
-    reader: Reader
+    client: SolanaClient
     database: Database
     treasury: Treasury
     _plans: dict[bytes, tuple[_Plan, Mint]] = field(default_factory=dict[bytes, tuple[_Plan, Mint]])
@@ -75,21 +89,21 @@ class SolanaRail:
             return Refusal(str(error))
         if mint.problem is not None:
             return Refusal(mint.problem)
-        missing = [owner for owner in owners if accounts[owner][1] is None]
+        missing = [owner for owner in owners if _is_to_be_made(accounts[owner][1])]
         closed = await repository.opened_before(self.database, self.treasury, missing)
         for place, payment in enumerate(payments):
             reason = _refused(payment, mint, accounts[payment.recipient], was_opened=payment.recipient in closed)
             if reason is not None:
                 return Refusal(reason, place)
         plan = self._plan(batch, payments, mint, accounts)
-        data = messages.packed(self.treasury.address, plan.instructions)
-        size = messages.size_of(self.treasury.address, data, has_marker=True)
-        if size > PACKET_BYTES:
-            return Refusal(f"{size} bytes do not fit into a transaction of {PACKET_BYTES}", is_too_large=True)
-        trial = await self.reader.try_out(self.treasury.address, data, UUID(bytes=batch))
-        if trial.error is not None:
-            at = None if trial.place is None else trial.place - _BEFORE
-            return Refusal(trial.error, plan.payment_of[at] if at is not None and 0 <= at < len(plan.payment_of) else None)
+        marked = [*Marker(self.treasury.address, UUID(bytes=batch)).make(), *plan.instructions]
+        size = messages.size_of(self.treasury.address, marked)
+        if size > LARGEST_TRANSACTION:
+            return Refusal(f"{size} bytes do not fit into a transaction of {LARGEST_TRANSACTION}", is_too_large=True)
+        trial = await self._tried_out(marked)
+        if (reason := trial.reason) is not None:
+            at = None if trial.failed_instruction is None else trial.failed_instruction - _BEFORE
+            return Refusal(reason, plan.payment_of[at] if at is not None and 0 <= at < len(plan.payment_of) else None)
         self._plans[batch] = plan, mint
         return None
 
@@ -102,9 +116,9 @@ class SolanaRail:
             return EnvironmentProblem(str(error), "Give the asset, or its payout option, the right token of this network.")
         if mint.problem is not None:
             return EnvironmentProblem(mint.problem, "Pay in another token: this one is not supported.")
-        own = accounts[address][1]
-        balance = 0 if own is None else _token_account(own).amount
-        if own is not None and _token_account(own).is_frozen:
+        own = _read_account(accounts[address][1])
+        balance = 0 if own is None else own.amount_atomic
+        if own is not None and own.is_frozen:
             return EnvironmentProblem(
                 "the treasury's token account is frozen",
                 "Have the token's freeze authority thaw it; payouts go on by themselves.",
@@ -114,26 +128,26 @@ class SolanaRail:
                 f"balance short: the treasury holds {balance} of the {total} to be paid",
                 f"Send the missing tokens to {address}; payouts go on by themselves.",
             )
-        needed = MARKER_RENT + LEAST_LEFT + _FEES + len(payments) * mint.account_rent
-        lamports = await self.reader.lamports(address)
+        needed = RENT_LAMPORTS + LEAST_LEFT + _FEES + len(payments) * mint.account_rent
+        lamports = await self.client.balance(address)
         if lamports < needed:
             return EnvironmentProblem(
                 f"lamports short: the treasury's key has {lamports} of the {needed} that fees and rent may take",
                 f"Send SOL to {address}; payouts go on by themselves.",
             )
         probe = min((payment.amount_atomic for payment in payments), default=1)
-        data = messages.packed(address, [tokens.transfer_checked(address, address, probe, mint)])
-        trial = await self.reader.try_out(address, data, None)
+        account = associated_address(address, mint)
+        trial = await self._tried_out([instructions.transfer_checked(account, account, address, mint, probe)])
         if trial.error is None:
             return None
         return EnvironmentProblem(
-            f"the token refuses every transfer: {trial.error}",
+            f"the token refuses every transfer: {trial.reason}",
             "Lift what the token holds against the treasury (`guerdon treasury list`); payouts go on by themselves.",
         )
 
     def name_of_batch(self, batch: bytes, payments: Sequence[Payment]) -> str:  # noqa: ARG002 - of every rail
         """The marker that the batch's payment makes. Its transaction is one for ever, so it need not be bound to the contents."""
-        return messages.marker_of(self.treasury.address, UUID(bytes=batch))
+        return Marker(self.treasury.address, UUID(bytes=batch)).address
 
     def transaction(self, batch: bytes, supersedes: Sequence[str], payments: Sequence[Payment]) -> Call:
         """What pays the batch, as it was simulated last."""
@@ -145,7 +159,7 @@ class SolanaRail:
             message = "another list than the one that was simulated"
             raise AssertionError(message)
         return Call(
-            None, messages.packed(self.treasury.address, plan.instructions), value=plan.rent(mint), intent_id=UUID(bytes=batch),
+            None, messages.pack(self.treasury.address, plan.instructions), value=plan.rent(mint), intent_id=UUID(bytes=batch),
             opens=plan.opens,
         )  # fmt: skip
 
@@ -156,48 +170,71 @@ class SolanaRail:
         states = await repository.intents_by_marker(self.database, self.treasury, names)
         found = {name: _ENDED[state] for name, state in states.items() if state in _ENDED}
         rest = [name for name in names if name not in found]
-        exists = await self.reader.markers(self.treasury.address, rest, position) if rest else {}
+        exists = await self.client.markers(self.treasury.address, rest, least_slot=position) if rest else {}
         # Where the marker is missing, a form of it may still land: that is new, and not void.
         return found | {name: BatchStatus.PAID if exists[name] else BatchStatus.NEW for name in rest}
 
     async def finality(self) -> Finality:
         """What the treasury holds after the finalized slot."""
-        return await self.reader.finality(self.treasury.address, self.treasury.token_address)
+        mint = await self._mint()
+        at = associated_address(self.treasury.address, mint)
+        told = await self.client.accounts([at], "finalized")
+        try:
+            own = _read_account(told.found[at])
+        except NotATokenError:
+            own = None
+        is_ours = own is not None and (own.owner, own.mint) == (self.treasury.address, mint.address)
+        return Finality(told.slot, own.amount_atomic if own is not None and is_ours else 0)
 
-    async def _read(self, owners: Sequence[str]) -> tuple[Mint, Mapping[str, tuple[Account | None, Account | None]]]:
+    async def _mint(self) -> Mint:
+        """The treasury's token. Raises `NotATokenError`."""
+        address = self.treasury.token_address
+        found = (await self.client.accounts([address], "confirmed")).found[address]
+        if found is None:
+            raise NotATokenError(f"there is no token {address} on this network")
+        return read_mint(found)
+
+    async def _read(self, owners: Sequence[str]) -> tuple[Mint, _Accounts]:
         """The mint, and each wallet with its token account. Raises `NotATokenError`."""
-        mint = tokens.read_mint(
-            self.treasury.token_address, (await self.reader.accounts([self.treasury.token_address]))[self.treasury.token_address]
-        )
+        mint = await self._mint()
         if mint.decimals != self.treasury.token_decimals:
             raise NotATokenError(f"the token has {mint.decimals} decimals, and not {self.treasury.token_decimals}")
-        valid = [owner for owner in owners if messages.is_address(owner)]
-        at = {owner: tokens.account_address(owner, mint) for owner in valid}
-        found = await self.reader.accounts([*valid, *at.values()])
-        return mint, {owner: (found[owner], found[at[owner]]) if owner in at else (None, None) for owner in owners}
+        at = {owner: associated_address(owner, mint) for owner in owners if keys.is_address(owner)}
+        found = (await self.client.accounts([*at, *at.values()], "confirmed")).found
+        pairs = {owner: (found[owner], found[account]) for owner, account in at.items()}
+        return mint, {owner: pairs.get(owner, (None, None)) for owner in owners}
 
-    def _plan(
-        self, batch: bytes, payments: Sequence[Payment], mint: Mint, accounts: Mapping[str, tuple[Account | None, Account | None]]
-    ) -> _Plan:
+    async def _tried_out(self, chosen: Sequence[Instruction]) -> Simulation:
+        """What the treasury's transaction with these instructions would do now."""
+        address = self.treasury.address
+        survey = await self.client.survey(address)
+        message = messages.compose(address, chosen, units=MOST_UNITS, unit_price=0, blockhash=survey.blockhash)
+        (trial,) = await self.client.simulate([messages.complete(message, None)], least_slot=survey.slot)
+        return trial
+
+    def _plan(self, batch: bytes, payments: Sequence[Payment], mint: Mint, accounts: _Accounts) -> _Plan:
         payer = self.treasury.address
+        source = associated_address(payer, mint)
         # No memo: the batch's id is in every transaction as the seed of its marker, so that no two are equal.
-        instructions: list[Instruction] = []
+        chosen: list[Instruction] = []
         payment_of: list[int | None] = []
         opens: list[str] = []
         for place, payment in enumerate(payments):
             owner = payment.recipient
-            account = accounts[owner][1]
+            account = _read_account(accounts[owner][1])
             mine: list[Instruction] = []
             if account is None:
                 opens.append(owner)
-                mine.append(tokens.creation(payer, owner, mint))
-            elif _token_account(account).needs_memo:
+                mine.append(instructions.create_token_account(payer, owner, mint))
+            elif account.needs_memo:
                 # Right before the transfer, or the account refuses it.
-                mine.append(tokens.memo(UUID(bytes=batch).hex[:8]))
-            mine.append(tokens.transfer_checked(payer, owner, payment.amount_atomic, mint))
-            instructions += mine
+                mine.append(instructions.memo(UUID(bytes=batch).hex[:8]))
+            mine.append(
+                instructions.transfer_checked(source, associated_address(owner, mint), payer, mint, payment.amount_atomic)
+            )
+            chosen += mine
             payment_of += [place] * len(mine)
-        return _Plan(tuple(instructions), tuple(payment_of), tuple(opens))
+        return _Plan(tuple(chosen), tuple(payment_of), tuple(opens))
 
 
 _BEFORE: Final = 5
@@ -210,29 +247,37 @@ _ENDED: Final = {
 """An intent ends only by proof: `failed` and `void` ones have no form that could land."""
 
 
-def _token_account(account: Account) -> TokenAccount:
-    return tokens.read_account(account)
+def _is_to_be_made(account: AccountState | None) -> bool:
+    """Is there no token account, whatever lamports somebody sent to its address ahead?"""
+    return account is None or (account.owner == SYSTEM and not account.data)
 
 
-def _refused(payment: Payment, mint: Mint, found: tuple[Account | None, Account | None], *, was_opened: bool) -> str | None:
+def _read_account(account: AccountState | None) -> TokenAccount | None:
+    """A token account; None if it is still to be made. Raises `NotATokenError`."""
+    return None if account is None or _is_to_be_made(account) else read_token_account(account)
+
+
+def _refused(
+    payment: Payment, mint: Mint, found: tuple[AccountState | None, AccountState | None], *, was_opened: bool
+) -> str | None:
     """Why a wallet can't be paid, for certain (SAFETY S35); None if nothing is known against it."""
     wallet, account = found
-    if not messages.is_address(payment.recipient):
+    if not keys.is_address(payment.recipient):
         return "this is no address of a Solana"
-    if payment.amount_atomic > tokens.MOST_ATOMIC:
+    if payment.amount_atomic > instructions.LARGEST_AMOUNT:
         return "the amount is larger than a token account can hold"
-    if wallet is not None and (wallet.executable or wallet.owner in tokens.PROGRAMS):
+    if wallet is not None and (wallet.executable or wallet.owner in TOKEN_PROGRAMS):
         return "the destination is a program, a token or a token account, and no wallet"
-    if account is None:
-        if not tokens.is_wallet_address(payment.recipient):
+    try:
+        read = _read_account(account)
+    except NotATokenError as error:
+        return f"where its tokens should be is something else: {error}"
+    if read is None:
+        if not keys.is_on_curve(payment.recipient):
             return "the destination belongs to a program and has no account for this token"
         return (
             "its token account was closed after its rent had been paid; it has to be opened again first" if was_opened else None
         )
-    try:
-        read = tokens.read_account(account)
-    except NotATokenError as error:
-        return f"where its tokens should be is something else: {error}"
     if (read.owner, read.mint) != (payment.recipient, mint.address):
         return "its token account belongs to somebody else"
-    return "its token account is frozen" if read.is_frozen else None
+    return read.problem

@@ -5,8 +5,10 @@ A marker stands until every form of its intent has expired at finality: while on
 
 from __future__ import annotations
 
+from guerdon.chains.solana import messages
+from guerdon.chains.solana.markers import Marker
 from guerdon.txmanager import service
-from guerdon.txmanager.solana import messages, repository
+from guerdon.txmanager.solana import repository
 from guerdon.txmanager.solana.context import SolanaContext
 
 KIND = "close"
@@ -23,14 +25,15 @@ async def close_markers(work: SolanaContext) -> bool:
     due = {str(one.marker): one.id for one in done if ages.get(one.id, 0) >= expiry.least_seconds}
     if not due:
         return False
-    exists = await work.chain.markers(work.address, list(due), slot)
+    exists = await work.chain.markers(work.address, list(due), least_slot=slot)
     gone = [due[marker] for marker, stands in exists.items() if not stands]
     standing = [marker for marker, stands in exists.items() if stands]
     async with work.write() as (session, key):
         if gone:
             await repository.mark_closed(session, gone)
         if standing and key.paused_at is None:
-            data = messages.packed(work.address, messages.closing(work.address, standing))
+            closings = [Marker(work.address, due[marker]).close() for marker in standing]
+            data = messages.pack(work.address, closings)
             intent_id = await service.queue(session, key_id=work.key_id, network=work.network.name, kind=KIND, to=None, data=data)
             await repository.begin_closing(session, [due[marker] for marker in standing], intent_id)
     return bool(standing)

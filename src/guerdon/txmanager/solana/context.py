@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.txmanager.context import LeasedKey
-from guerdon.txmanager.solana.chain import SolanaChain
 from guerdon.txmanager.solana.verdicts import Expiry
 
 BLOCKHASH_SLOTS = 150
@@ -16,7 +16,7 @@ BLOCKHASH_SLOTS = 150
 class SolanaContext(LeasedKey):
     """A key of a Solana."""
 
-    chain: SolanaChain
+    chain: SolanaClient
 
     @property
     def expiry(self) -> Expiry:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.kit.database import Database
 from guerdon.kit.secrets import KeyRing
-from guerdon.txmanager.chain import Rpc
 from guerdon.txmanager.engine import Engine
 from guerdon.txmanager.leases import Lease
 from guerdon.txmanager.models import Network
 from guerdon.txmanager.solana import recovery
-from guerdon.txmanager.solana.chain import SolanaChain
 from guerdon.txmanager.solana.context import SolanaContext
 from guerdon.txmanager.solana.key_loop import SolanaLoop
 from guerdon.txmanager.terms import EngineTerms
@@ -24,7 +23,7 @@ class SolanaEngine(Engine):
         self,
         *,
         database: Database,
-        rpc: Rpc,
+        rpc: SolanaClient,
         secrets: KeyRing,
         network: str,
         deployment_id: UUID,
@@ -32,7 +31,7 @@ class SolanaEngine(Engine):
     ) -> None:
         """As with every engine, and the way to its chain."""
         super().__init__(database=database, secrets=secrets, network=network, deployment_id=deployment_id, terms=terms)
-        self._chain = SolanaChain(rpc)
+        self._chain = rpc
 
     async def accept(self) -> Network:
         """Compare genesis and deployment with the database's."""

@@ -10,6 +10,9 @@ from uuid import UUID
 
 import structlog
 
+from guerdon.chains.solana.client import SolanaClient
+from guerdon.chains.solana.markers import Marker
+from guerdon.chains.solana.transfers import ChainTransaction
 from guerdon.kit.database import Database, PlatformSession, run_in_platform
 from guerdon.kit.ids import uuid7
 from guerdon.txmanager import alerts, importing, repository_imported, service_keys
@@ -17,9 +20,7 @@ from guerdon.txmanager.context import wake_owners
 from guerdon.txmanager.errors import NotFinalYetError, UnknownOutgoingError
 from guerdon.txmanager.models import Intent, IntentState, Key
 from guerdon.txmanager.repository_imported import IMPORTED, UNMATCHED
-from guerdon.txmanager.solana import messages, recovery, repository
-from guerdon.txmanager.solana.answers import Landed
-from guerdon.txmanager.solana.chain import SolanaChain
+from guerdon.txmanager.solana import recovery, repository
 from guerdon.txmanager.solana.watching import spent
 
 _NO_MARKER = "none"
@@ -36,7 +37,7 @@ class Told:
     """What of it nothing in the books accounts for."""
 
 
-async def import_key(database: Database, chain: SolanaChain, key_id: UUID) -> list[Told]:
+async def import_key(database: Database, chain: SolanaClient, key_id: UUID) -> list[Told]:
     """Account for everything that a paused key sent and this database does not know. May be called again at any time.
 
     Raises `KeyNotFoundError`, `KeyNotPausedError`, `ChainUnavailableError`.
@@ -49,7 +50,7 @@ async def import_key(database: Database, chain: SolanaChain, key_id: UUID) -> li
     async def write(session: PlatformSession) -> list[Told]:
         key = await importing.require_paused(session, key_id)
         intents = await repository.unfinished_markers(session, key_id)
-        by_marker = {messages.marker_of(key.address, one.id): one for one in intents}
+        by_marker = {Marker(key.address, one.id).address: one for one in intents}
         return [await _account_for(session, key, by_marker, one) for one in seen.unknown]
 
     told = await run_in_platform(database, write)
@@ -60,7 +61,7 @@ async def import_key(database: Database, chain: SolanaChain, key_id: UUID) -> li
     return told + [Told(one.signature, "not found", "the node does not have it") for one in seen.missing]
 
 
-async def _account_for(session: PlatformSession, key: Key, by_marker: dict[str, Intent], one: Landed) -> Told:
+async def _account_for(session: PlatformSession, key: Key, by_marker: dict[str, Intent], one: ChainTransaction) -> Told:
     found = next(((account, by_marker[account]) for account in one.accounts if account in by_marker), None)
     if found is not None:
         marker, intent = found
@@ -84,7 +85,7 @@ async def _account_for(session: PlatformSession, key: Key, by_marker: dict[str, 
     return Told(one.signature, "not recognised", error)
 
 
-async def resume(database: Database, chain: SolanaChain, key_id: UUID, *, accept: str | None = None) -> None:
+async def resume(database: Database, chain: SolanaClient, key_id: UUID, *, accept: str | None = None) -> None:
     """Let a key sign again, once everything that it sent is known and accounted for.
 
     `accept` is an operator's reason to leave what is not accounted for as it is; what it paid may then be paid again.

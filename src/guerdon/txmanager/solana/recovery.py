@@ -9,13 +9,14 @@ from uuid import UUID
 
 import structlog
 
+from guerdon.chains.solana.client import MOST_SIGNATURES, SolanaClient
+from guerdon.chains.solana.transfers import ChainTransaction
+from guerdon.chains.solana.values import SignatureEntry
 from guerdon.kit.database import Database
 from guerdon.txmanager import alerts, foreign, recovery, repository_keys
 from guerdon.txmanager import repository as shared
 from guerdon.txmanager.models import Network
 from guerdon.txmanager.solana import repository
-from guerdon.txmanager.solana.answers import Landed, Listed
-from guerdon.txmanager.solana.chain import SIGNATURES_A_PAGE, SolanaChain
 from guerdon.txmanager.solana.context import SolanaContext
 from guerdon.txmanager.solana.signing import LEAST_LEFT, most_spent
 from guerdon.txmanager.terms import EngineTerms
@@ -24,9 +25,9 @@ _KNOWN_AT_ONCE = 500
 _log = structlog.stdlib.get_logger("guerdon.txmanager")
 
 
-async def accepted_network(database: Database, chain: SolanaChain, name: str, deployment_id: UUID) -> Network:
+async def accepted_network(database: Database, chain: SolanaClient, name: str, deployment_id: UUID) -> Network:
     """The network's row, once chain and deployment are proven to be the right ones; else raises what is wrong."""
-    genesis_hash = await chain.genesis()
+    genesis_hash = await chain.genesis_hash()
     network = await recovery.accept(database, name, deployment_id, None, genesis_hash)
     chain.expect(genesis_hash)
     return network
@@ -38,17 +39,17 @@ class Review:
 
     newest: str | None
     """The last one that there is; None if there is nothing new."""
-    unknown: tuple[Landed, ...]
+    unknown: tuple[ChainTransaction, ...]
     """Those that the key signed, that succeeded, and that the database does not know; oldest first."""
-    failed: tuple[Listed, ...]
+    failed: tuple[SignatureEntry, ...]
     """Those that the key signed and that did nothing but cost a fee."""
-    missing: tuple[Listed, ...]
+    missing: tuple[SignatureEntry, ...]
     """Those of which the node does not tell more than that they were."""
     is_complete: bool
     """False: there are more than are looked through at a time."""
 
 
-async def review(database: Database, chain: SolanaChain, key_id: UUID, terms: EngineTerms | None = None) -> Review:
+async def review(database: Database, chain: SolanaClient, key_id: UUID, terms: EngineTerms | None = None) -> Review:
     """Compare what the chain has of a key with the database; changes nothing. Raises `ChainUnavailableError`."""
     terms = terms or EngineTerms()
     async with database.platform() as session:
@@ -57,33 +58,33 @@ async def review(database: Database, chain: SolanaChain, key_id: UUID, terms: En
         return Review(None, (), (), (), is_complete=True)
     listed, is_complete = await _listed(chain, key.address, key.reviewed_signature, terms.scan_signatures)
     # The database is read after the chain: what it has signed is committed before anybody can know of it.
-    others: list[Listed] = []
+    others: list[SignatureEntry] = []
     for start in range(0, len(listed), _KNOWN_AT_ONCE):
         part = listed[start : start + _KNOWN_AT_ONCE]
         async with database.platform() as session:
             known = await repository.known_signatures(session, key.network, [one.signature for one in part])
         others += [one for one in part if one.signature not in known]
-    landed = await chain.landed([one.signature for one in others])
-    unknown: list[Landed] = []
-    failed: list[Listed] = []
+    landed = await chain.transactions([one.signature for one in others])
+    unknown: list[ChainTransaction] = []
+    failed: list[SignatureEntry] = []
     for one in reversed(others):
         found = landed.get(one.signature)
         # Anybody may name the key in a transaction, or send it something; only what it signed is its own.
         if found is not None and key.address in found.signers:
-            if found.failed:
-                failed.append(one)
-            else:
+            if found.succeeded:
                 unknown.append(found)
+            else:
+                failed.append(one)
     missing = tuple(one for one in others if one.signature not in landed)
     return Review(listed[0].signature if listed else None, tuple(unknown), tuple(failed), missing, is_complete)
 
 
-async def _listed(chain: SolanaChain, address: str, until: str | None, most: int) -> tuple[list[Listed], bool]:
-    found: list[Listed] = []
+async def _listed(chain: SolanaClient, address: str, until: str | None, most: int) -> tuple[list[SignatureEntry], bool]:
+    found: list[SignatureEntry] = []
     while True:
-        page = await chain.listed(address, until=until, before=found[-1].signature if found else None)
+        page = await chain.signatures(address, "finalized", until=until, before=found[-1].signature if found else None)
         found += page
-        if len(page) < SIGNATURES_A_PAGE:
+        if len(page) < MOST_SIGNATURES:
             return found, True
         if len(found) >= most:
             return found, False

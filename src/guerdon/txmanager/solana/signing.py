@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from guerdon.chains.solana import messages
+from guerdon.chains.solana.markers import RENT_LAMPORTS, Marker
+from guerdon.chains.solana.messages import MOST_UNITS
+from guerdon.chains.solana.values import Simulation, Survey
 from guerdon.kit.database import PlatformSession
 from guerdon.txmanager import alerts, metrics, repository_keys
 from guerdon.txmanager import repository as shared
 from guerdon.txmanager.context import wake_owners
 from guerdon.txmanager.errors import AttemptRaceError
 from guerdon.txmanager.models import WITHOUT_MARKER, HeldBack, Intent, Key
-from guerdon.txmanager.solana import messages, repository
-from guerdon.txmanager.solana.answers import Survey, Trial
+from guerdon.txmanager.solana import repository
 from guerdon.txmanager.solana.context import SolanaContext
-from guerdon.txmanager.solana.messages import MARKER_RENT, MOST_UNITS
 
 _MAX_RETRY_SECONDS: Final = 60
 _MAX_ERROR_LENGTH: Final = 2_000
@@ -69,7 +71,7 @@ async def sign_waiting(work: SolanaContext) -> bool:
 
 def most_spent(intent: Intent, units: int, unit_price: int) -> int:
     """The most lamports that a form takes out of the key, its marker's rent among them."""
-    rent = 0 if intent.kind in WITHOUT_MARKER else MARKER_RENT
+    rent = 0 if intent.kind in WITHOUT_MARKER else RENT_LAMPORTS
     return messages.fee_of(units, unit_price) + rent + int(intent.value_wei)
 
 
@@ -84,17 +86,17 @@ async def _plan(work: SolanaContext, waiting: Sequence[Intent], numbers: dict[UU
         affordable.append(intent)
     # For simulation without a price, so that the units' limit costs nothing.
     unsigned = [
-        messages.transaction_of(_message(work, one, units=MOST_UNITS, unit_price=0, blockhash=survey.blockhash), None)
+        messages.complete(_message(work, one, units=MOST_UNITS, unit_price=0, blockhash=survey.blockhash), None)
         for one in affordable
     ]
-    trials = await work.chain.try_out(unsigned, work.address, survey.slot)
+    trials = await work.chain.simulate(unsigned, least_slot=survey.slot)
     drafts: list[Draft] = []
     held: list[tuple[Intent, HeldBack, str]] = []
     for intent, trial in zip(affordable, trials, strict=True):
-        if trial.error is not None:
+        if (reason := trial.reason) is not None:
             # What it needs may be made by a transaction that is under way.
-            certain = trial.place is not None and not drafts
-            held.append((intent, HeldBack.SIMULATION_FAILED if certain else HeldBack.UNCLEAR, trial.error[:_MAX_ERROR_LENGTH]))
+            certain = trial.failed_instruction is not None and not drafts
+            held.append((intent, HeldBack.SIMULATION_FAILED if certain else HeldBack.UNCLEAR, reason[:_MAX_ERROR_LENGTH]))
             continue
         number = numbers[intent.id] + 1
         units, price = _units(work, trial), unit_price(work, survey, number)
@@ -113,15 +115,14 @@ def unit_price(work: SolanaContext, survey: Survey, number: int) -> int:
     return min(cap, max(_LEAST_PRICE, survey.unit_price) * 2 ** min(number - 1, _MOST_DOUBLINGS))
 
 
-def _units(work: SolanaContext, trial: Trial) -> int:
+def _units(work: SolanaContext, trial: Simulation) -> int:
     return min(MOST_UNITS, max(_LEAST_UNITS, trial.units * (100 + work.terms.gas_headroom_percent) // 100))
 
 
 def _message(work: SolanaContext, intent: Intent, *, units: int, unit_price: int, blockhash: str) -> bytes:
-    marker_for = None if intent.kind in WITHOUT_MARKER else intent.id
-    return messages.message_of(
-        work.address, intent.data, marker_for=marker_for, units=units, unit_price=unit_price, blockhash=blockhash
-    )
+    marking = [] if intent.kind in WITHOUT_MARKER else Marker(work.address, intent.id).make()
+    chosen = [*marking, *messages.unpack(intent.data)]
+    return messages.compose(work.address, chosen, units=units, unit_price=unit_price, blockhash=blockhash)
 
 
 async def _sign_and_store(work: SolanaContext, key: Key, plan: _Plan, survey: Survey, *, has_others: bool) -> bool:
@@ -148,8 +149,8 @@ async def _store(session: PlatformSession, work: SolanaContext, draft: Draft, si
     intent = draft.intent
     if await shared.newest_number(session, intent.id) != draft.number - 1:
         raise AttemptRaceError(intent.id)
-    raw = messages.transaction_of(draft.message, signature)
-    name = messages.signature_in(raw)
+    raw = messages.complete(draft.message, signature)
+    name = messages.signature_of(raw)
     await shared.insert_attempt(
         session,
         {
@@ -159,7 +160,7 @@ async def _store(session: PlatformSession, work: SolanaContext, draft: Draft, si
             "lease_epoch": work.lease.epoch, "kills": False, "signed_block": survey.slot,
         },
     )  # fmt: skip
-    marker = None if intent.kind in WITHOUT_MARKER else messages.marker_of(work.address, intent.id)
+    marker = None if intent.kind in WITHOUT_MARKER else Marker(work.address, intent.id).address
     if not await repository.mark_signed(session, intent.id, name, marker):
         # It was cancelled meanwhile: these bytes must not exist.
         raise AttemptRaceError(intent.id)

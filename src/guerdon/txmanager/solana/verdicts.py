@@ -11,30 +11,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from guerdon.chains.solana.values import FirstLook, SecondLook, SignatureStatus
 from guerdon.txmanager.models import IntentState
 
 MARGIN_BLOCKS: Final = 32
 """Finalized blocks past the last valid height after which nothing of that age can land, whatever fork wins (SAFETY S18)."""
 FORGET_SLOTS: Final = 32
 """Confirmed slots after which a transaction that was in one and is in none any more was forked away, and is not just late."""
-
-
-class Commitment(Enum):
-    """How sure a node is of a transaction."""
-
-    PROCESSED = "processed"
-    CONFIRMED = "confirmed"
-    FINALIZED = "finalized"
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What a node says of a signature."""
-
-    slot: int
-    commitment: Commitment
-    failed: bool
-    """It is in a block and did nothing but cost its fee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +43,6 @@ class Standing:
     block_number: int | None = None
     is_dying: bool = False
     """An operator wants it dead: the marker's absence is proof enough (SAFETY S23)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FirstLook:
-    """What one node said at one time, of the last slots only."""
-
-    confirmed_slot: int
-    finalized_slot: int
-    finalized_height: int
-    statuses: Mapping[str, Status]
-    """By signature; one that is missing was in none of the last slots, as far as the node knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class SecondLook:
-    """What one node said that has reached the slot asked for, with its whole history."""
-
-    finalized_slot: int
-    finalized_height: int
-    statuses: Mapping[str, Status]
-    marker_exists: bool | None
-    """At `finalized_slot`; None for an intent without one."""
-    first_available_slot: int
-    """Older transactions this node does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +84,7 @@ class Verdict:
 
     finding: Finding
     form: Form | None = None
-    status: Status | None = None
+    status: SignatureStatus | None = None
 
 
 _NOTHING: Final = Verdict(Finding.NOTHING_NEW)
@@ -136,9 +95,9 @@ def judge(standing: Standing, seen: FirstLook, expiry: Expiry) -> Verdict:
     landed = _landed(standing, seen.statuses)
     if landed is not None:
         form, status = landed
-        if status.commitment is Commitment.FINALIZED:
+        if status.commitment == "finalized":
             return Verdict(Finding.LOOK_CLOSER, form, status)
-        if status.commitment is Commitment.CONFIRMED:
+        if status.commitment == "confirmed":
             new = standing.state is not IntentState.INCLUDED or standing.block_number != status.slot
             return Verdict(Finding.INCLUDED, form, status) if new else _NOTHING
         return _NOTHING  # on one fork; nothing is shown of it
@@ -156,9 +115,9 @@ def judge(standing: Standing, seen: FirstLook, expiry: Expiry) -> Verdict:
 def conclude(standing: Standing, seen: SecondLook, expiry: Expiry) -> Verdict:
     """What a second look means. The intent ends only here, or goes on to be signed anew."""
     landed = _landed(standing, seen.statuses)
-    if landed is not None and landed[1].commitment is not Commitment.FINALIZED:
+    if landed is not None and landed[1].commitment != "finalized":
         return _NOTHING
-    if landed is not None and not landed[1].failed:
+    if landed is not None and landed[1].succeeded:
         return Verdict(Finding.FINAL, *landed)
     if seen.marker_exists:
         # Its history may be gone; the marker is the truth (SAFETY S18).
@@ -183,11 +142,11 @@ def _forked(standing: Standing, seen: SecondLook) -> Verdict:
     return Verdict(Finding.FORKED) if gone else _NOTHING
 
 
-def _landed(standing: Standing, statuses: Mapping[str, Status]) -> tuple[Form, Status] | None:
+def _landed(standing: Standing, statuses: Mapping[str, SignatureStatus]) -> tuple[Form, SignatureStatus] | None:
     """The form that did what it was to do, else the newest one that is in a block at all."""
     found = [(form, statuses[form.signature]) for form in reversed(standing.forms) if form.signature in statuses]
-    return next((one for one in found if not one[1].failed), found[0] if found else None)
+    return next((one for one in found if one[1].succeeded), found[0] if found else None)
 
 
-def _is_failed(status: Status | None) -> bool:
-    return status is not None and status.failed and status.commitment is Commitment.FINALIZED
+def _is_failed(status: SignatureStatus | None) -> bool:
+    return status is not None and not status.succeeded and status.commitment == "finalized"

@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from guerdon.chains.solana.markers import RENT_LAMPORTS
+from guerdon.chains.solana.transfers import ChainTransaction
+from guerdon.chains.solana.values import FirstLook
 from guerdon.kit.database import PlatformSession
 from guerdon.txmanager import alerts, metrics
 from guerdon.txmanager import repository as shared
 from guerdon.txmanager.context import wake_owners
 from guerdon.txmanager.models import WITHOUT_MARKER, Intent, IntentState, Key
 from guerdon.txmanager.solana import repository
-from guerdon.txmanager.solana.answers import Landed
 from guerdon.txmanager.solana.context import SolanaContext
-from guerdon.txmanager.solana.messages import MARKER_RENT
 from guerdon.txmanager.solana.repository import Signed
-from guerdon.txmanager.solana.verdicts import Finding, FirstLook, Form, Standing, Verdict, conclude, judge
+from guerdon.txmanager.solana.verdicts import Finding, Form, Standing, Verdict, conclude, judge
 
 _CLOSER_AT_ONCE: Final = 100
 _ENDED: Final = frozenset({Finding.FINAL, Finding.FAILED})
@@ -44,7 +45,7 @@ class Look:
 class _News:
     one: Signed
     verdict: Verdict
-    landed: Landed | None = None
+    landed: ChainTransaction | None = None
     """As the chain has it, where it ended and the node remembers."""
 
 
@@ -71,7 +72,7 @@ async def _look_closer(work: SolanaContext, closer: Sequence[Signed], slot: int)
     looks = await work.chain.second_look(work.address, groups, slot)
     verdicts = [conclude(standing_of(one), seen, work.expiry) for one, seen in zip(closer, looks, strict=True)]
     ended = [verdict.form.signature for verdict in verdicts if verdict.form is not None and verdict.finding in _ENDED]
-    landed = await work.chain.landed(ended)
+    landed = await work.chain.transactions(ended)
     return [
         news
         for news in (
@@ -87,7 +88,7 @@ def _is_contradicted(news: _News) -> bool:
     status = news.verdict.status
     if news.landed is None or status is None:
         return False
-    return (news.landed.failed, news.landed.slot) != (status.failed, status.slot)
+    return (news.landed.succeeded, news.landed.slot) != (status.succeeded, status.slot)
 
 
 def standing_of(one: Signed) -> Standing:
@@ -117,7 +118,7 @@ async def _move(session: PlatformSession, key: Key, news: _News) -> bool:
         case Finding.INCLUDED:
             if verdict.form is None or verdict.status is None:
                 return False
-            values = {"block_number": verdict.status.slot, "succeeded": not verdict.status.failed}
+            values = {"block_number": verdict.status.slot, "succeeded": verdict.status.succeeded}
             return await repository.mark_included(session, intent.id, {**values, "transaction_hash": verdict.form.signature})
         case Finding.FORKED:
             metrics.count_reorganised(intent)
@@ -169,9 +170,9 @@ def _values(news: _News, *, succeeded: bool) -> dict[str, Any]:
     return values if news.landed is None else {**values, **spent(one.intent, news.landed)}
 
 
-def spent(intent: Intent, landed: Landed) -> dict[str, Any]:
+def spent(intent: Intent, landed: ChainTransaction) -> dict[str, Any]:
     """What a transaction cost its key: the fee, and the rent that others keep (SAFETY S25). A marker's comes back."""
-    rent = 0 if landed.failed or intent.kind in WITHOUT_MARKER else MARKER_RENT
+    rent = RENT_LAMPORTS if landed.succeeded and intent.kind not in WITHOUT_MARKER else 0
     # Closing gives back more than it costs.
     return {"gas_used": landed.units, "fee_paid_wei": max(landed.fee, landed.spent - rent)}
 

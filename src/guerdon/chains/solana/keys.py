@@ -6,10 +6,25 @@ import json
 from typing import Final
 
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 SEED_BYTES: Final = 32
 _PAIR_BYTES: Final = 64
+
+
+def is_address(text: str) -> bool:
+    """Is this how a Solana writes an address?"""
+    try:
+        Pubkey.from_string(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_on_curve(address: str) -> bool:
+    """Can somebody hold a key for this address? One off the curve is a program's, which has to know how to spend."""
+    return Pubkey.from_string(address).is_on_curve()
 
 
 def address_of(seed: bytes) -> str:
