@@ -98,6 +98,8 @@ async def test_s21_a_solana_is_asked_once_it_is_proven_to_be_the_right_one(datab
         assert await chains.solana("solana-local") is client
         with pytest.raises(WrongNamespaceError, match="base is no Solana"):
             await chains.solana("base")
+        with pytest.raises(WrongNamespaceError, match="solana-local is no EVM network"):
+            await chains("solana-local")
         # Known by name, so its genesis is too.
         with pytest.raises(WrongChainError, match="another cluster"):
             await chains.solana("solana-devnet")

@@ -1,4 +1,4 @@
-"""How a Solana is spoken to. What is signed, sent and signed anew is decided in `txmanager/solana`, who is paid in `payouts/solana`.
+"""How a Solana is spoken to. What is signed, sent and signed anew is decided in `txmanager/solana`, who is paid in `payouts`.
 
 client.py        typed questions to a node, and handing it signed bytes
 rpc.py           how they travel                                              answers.py     what they must look like
