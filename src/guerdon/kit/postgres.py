@@ -266,8 +266,8 @@ def _server_settings(socket: Path) -> dict[str, str]:
         "unix_socket_permissions": "0700",
         "max_connections": "200",
         # What is found by a hash or by an account lies anywhere in its index: some 300 bytes an event, which want to fit.
-        "shared_buffers": f"{min(max(memory // 8, _GIB // 8), 8 * _GIB) >> 20}MB",
-        "effective_cache_size": f"{max(memory * 3 // 8, 3 * _GIB // 8) >> 20}MB",
+        "shared_buffers": f"{min(max(memory // 4, _GIB // 8), 8 * _GIB) >> 20}MB",
+        "effective_cache_size": f"{max(memory // 2, 3 * _GIB // 8) >> 20}MB",
         "wal_buffers": "16MB",
         "max_wal_size": "4GB",
         "min_wal_size": "256MB",
