@@ -85,9 +85,11 @@ class TouchedOurs(Fault):
             waiting = await outsider.waiting(address) if chance.random() < 0.5 else {}
             nonce, fee = min(waiting.items()) if waiting else (None, None)
             approve = call_data("approve(address,uint256)", ("address", "uint256"), distributor, 2**256 - 1)
-            await outsider.send(address, token, approve, nonce=nonce, fee_wei=None if fee is None else 3 * fee)
+            sent = await outsider.send(address, token, approve, nonce=nonce, fee_wei=None if fee is None else 3 * fee)
         if not await site.until(operator.waits_for_me, _PATIENCE_SECONDS):
-            raise NotReachedError("nobody noticed: the key is not paused")
+            if await site.node.rpc("eth_getTransactionReceipt", sent) is None:
+                raise NotReachedError("its transaction came into no block: another of the same nonce was quicker")
+            raise AssertionError(f"nobody noticed {sent}: the key is not paused")
         left = await resumed(site, operator, {"treasury": "approved the distributor by hand"})
         return f"approved with the treasury's key, {'at' if waiting else 'after'} what was waiting; resumed; left: {left}"
 
