@@ -27,6 +27,7 @@ from guerdon.chains.networks import EIP155
 from guerdon.kit.database import transaction_time
 from guerdon.txmanager.service_keys import set_network
 from tests.accounts.conftest import OWN
+from tests.fakes.rpc_proxy import ALWAYS, Fault, RpcProxy
 from tests.support.api import Running, running, settings_for
 from tests.support.local_chain import Account, ChainInThread, running_chain
 from tests.support.members import EvmWallet, a_member, an_account, an_address, sign_in
@@ -51,8 +52,14 @@ async def client(chain: ChainInThread) -> AsyncIterator[EvmClient]:
 
 
 @pytest.fixture
-async def api(database_urls: Urls, chain: ChainInThread) -> AsyncIterator[Running]:
-    settings = settings_for(database_urls.app, public_url=OWN, rpc_urls={"local": chain.url}, rate_limit_sign_in_a_minute=1000)
+async def proxy(chain: ChainInThread) -> AsyncIterator[RpcProxy]:
+    async with RpcProxy(chain.url) as one:
+        yield one
+
+
+@pytest.fixture
+async def api(database_urls: Urls, proxy: RpcProxy) -> AsyncIterator[Running]:
+    settings = settings_for(database_urls.app, public_url=OWN, rpc_urls={"local": proxy.url}, rate_limit_sign_in_a_minute=1000)
     async with running(settings) as started:
         async with started.runtime.database.platform() as session:
             await set_network(session, name="local", chain_id=31337)
@@ -287,6 +294,30 @@ async def test_s7_a_transfer_that_was_made_before_it_was_asked_for_proves_nothin
     right = await _sent(client, chain, wallet, transfer["to"], int(transfer["amount"]))
     await owner.execute("update challenges set created_at = now() + interval '1 hour', expires_at = now() + interval '2 hours'")
     assert _code(await _verify(caller, asked, transaction_hash=right)) == (400, "TRANSFER_PROOF_INVALID")
+
+
+async def test_s7_a_transfer_that_is_not_final_or_that_failed_proves_nothing(
+    api: Running, client: EvmClient, chain: ChainInThread, proxy: RpcProxy, owner: Any
+) -> None:
+    caller, _ = await a_member(api)
+    wallet = EvmWallet()
+    asked = await _asked(caller, wallet, proof="transfer")
+    amount = int(asked["challenge"]["transfer"]["amount"])
+    right = await _sent(client, chain, wallet, asked["challenge"]["transfer"]["to"], amount)
+
+    def young(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "result": {**answer["result"], "number": "0x1"}} if call["params"][0] == "finalized" else answer
+
+    fault = proxy.add(Fault("eth_getBlockByNumber", times=ALWAYS, answer=young))
+    assert _code(await _verify(caller, asked, transaction_hash=right)) == (409, "TRANSFER_NOT_FINAL")
+    fault.stop()
+    # Sent to what takes no coin.
+    to = (await deployed(client, chain)).address
+    await owner.execute("update challenges set transfer_to = $1", to)
+    failed = await Account(client, wallet.key).send(to, value=amount, gas_limit=100_000)
+    chain.mine(3)
+    assert not failed.succeeded
+    assert _code(await _verify(caller, asked, transaction_hash=failed.transaction_hash)) == (400, "TRANSFER_PROOF_INVALID")
 
 
 async def test_s7_a_tokens_log_is_no_transfer(api: Running, client: EvmClient, chain: ChainInThread) -> None:

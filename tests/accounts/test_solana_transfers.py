@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,7 +11,10 @@ import pytest
 from solders.instruction import Instruction
 from solders.keypair import Keypair
 
+from guerdon.accounts.proofs import sends_itself
+from guerdon.chains.solana.client import SolanaClient
 from guerdon.chains.solana.instructions import memo, transfer_lamports
+from guerdon.chains.solana.transfers import Place
 from guerdon.txmanager.service_keys import set_network
 from tests.accounts.conftest import OWN
 from tests.support.api import Caller, Running, running, settings_for
@@ -94,3 +98,19 @@ async def test_s7_who_pays_fees_for_others_proves_nothing_to_them(api: Running, 
         assert _code(await _verify(caller, asked, signature)) == (400, "TRANSFER_PROOF_INVALID")
     for malformed in ("x", "0x" + "00" * 32, "0" * 88):
         assert _code(await _verify(caller, asked, malformed)) == (400, "TRANSFER_PROOF_INVALID")
+
+
+async def test_s7_what_a_strangers_program_does_with_the_fee_payers_signature_proves_nothing(solana: SolanaInThread) -> None:
+    wallet = solana.funded()
+    address = str(wallet.pubkey())
+    signature = solana.run([_to_itself(wallet, 1_234_567)], wallet)
+    solana.advance(40)
+    async with SolanaClient(solana.url) as client:
+        own = await client.transaction(signature, "finalized")
+    assert own is not None
+    assert sends_itself(own, address, 1_234_567)
+    called = replace(own, instructions=tuple(replace(one, place=Place(0, 0)) for one in own.instructions))
+    assert not sends_itself(called, address, 1_234_567)
+    # A program's own address signs by its program alone.
+    assert sends_itself(replace(called, signers=()), address, 1_234_567)
+    assert not sends_itself(replace(own, signers=()), address, 1_234_567)

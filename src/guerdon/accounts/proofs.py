@@ -26,6 +26,7 @@ from guerdon.chains.evm import EvmClient
 from guerdon.chains.networks import EIP155, SOLANA
 from guerdon.chains.solana.client import SolanaClient
 from guerdon.chains.solana.programs import SYSTEM
+from guerdon.chains.solana.transfers import ChainTransaction
 from guerdon.kit.database import Database
 from guerdon.txmanager.connections import RpcNotConfiguredError
 from guerdon.txmanager.errors import NetworkNotFoundError
@@ -154,14 +155,7 @@ class Prover:
         found = await (await self.chains.solana(challenge.network)).transaction(signature, "finalized")
         if found is None:
             raise TransferNotFinalError(retry_after=5)
-        # Who pays fees signs what others have put together: an instruction of its own, or, where the address is a program's
-        # and signs by it, one that the program called.
-        signs = challenge.address in found.signers
-        asked = (SYSTEM, (challenge.address, challenge.address), _TRANSFER_LAMPORTS + lamports.to_bytes(8, "little"))
-        made = any(
-            (one.program, one.accounts, one.data) == asked and (one.place.inner < 0) == signs for one in found.instructions
-        )
-        if not made or not found.succeeded or found.block_time is None:
+        if not sends_itself(found, challenge.address, lamports) or not found.succeeded or found.block_time is None:
             raise TransferProofError
         if found.block_time + _CLOCK_SKEW_SECONDS < challenge.created_at.timestamp():
             raise TransferProofError
@@ -182,6 +176,19 @@ class Prover:
         if name is None:
             raise NetworkNotFoundError
         return await self.chains(name)
+
+
+def sends_itself(transaction: ChainTransaction, address: str, lamports: int) -> bool:
+    """Does the address send itself so much, by an instruction of the transaction's own?
+
+    Who pays fees signs what others have put together, whose programs may then call others in its name. Only where the address is
+    a program's, and signs by it, it is one that the program called.
+    """
+    asked = (SYSTEM, (address, address), _TRANSFER_LAMPORTS + lamports.to_bytes(8, "little"))
+    signs = address in transaction.signers
+    return any(
+        (one.program, one.accounts, one.data) == asked and (one.place.inner < 0) == signs for one in transaction.instructions
+    )
 
 
 _CLOCK_SKEW_SECONDS: Final = 15

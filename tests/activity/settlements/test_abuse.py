@@ -18,6 +18,7 @@ from guerdon.activity.settlements.repository_sources import settlement_assets, s
 from guerdon.activity.settlements.sources import known_networks
 from guerdon.earning.volume_terms import Held
 from tests.activity.settlements.scene import Scene, Wallet
+from tests.support.books import a_program
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MERCHANT = "0x" + "77" * 20
@@ -168,6 +169,32 @@ async def test_a_rejected_payment_is_taken_back_and_all_of_a_payer_are_decided_a
     assert ((await scene.balance(ann)).held, (await scene.balance(ann)).available) == (0, 0)
     assert {one.held_for for one in await scene.accruals()} == {Held.REJECTED}
     await scene.check_books()
+
+
+async def test_s1_another_programs_operator_sees_decides_and_changes_nothing(scene: Scene) -> None:
+    payer, merchant = Wallet(), Wallet()
+    ann = await scene.member(payer)
+    await scene.prove_address(ann, merchant)
+    await scene.settle(payer, merchant.address, DOLLAR)
+    flag, source = await a_flag(scene, payer), scene.source["id"]
+    await scene.admin("POST", "/denied-addresses", {"address": MERCHANT, "reason": "x"})
+    other = await a_program(scene.database, scene.asset_id)
+    stranger = await scene.api.operator_of({"brandId": "0x" + other.hex.rjust(40, "0")})
+    for path in ("settlements", f"settlements?address={payer.stored}", "settlement-flags", "denied-addresses", "sources"):
+        assert (await stranger("GET", f"/api/admin/{path}")).json()["items"] == []
+    said = {"payer": payer.address, "verdict": "approved"}
+    assert (await stranger("POST", "/api/admin/settlement-reviews", said)).json() == {"settlementIds": []}
+    assert (await stranger("DELETE", f"/api/admin/denied-addresses/{MERCHANT}")).status_code == 204
+    for method, path, body in (
+        ("POST", f"settlement-flags/{flag['id']}/approve", {}),
+        ("GET", f"sources/{source}", None),
+        ("PATCH", f"sources/{source}", {"signers": {"local": [payer.address]}}),
+        ("POST", f"sources/{source}/secrets", {}),
+    ):
+        answer = await stranger(method, f"/api/admin/{path}", body)
+        assert answer.status_code == 404, answer.text
+    assert (await a_flag(scene, payer))["verdict"] is None
+    assert len((await scene.admin("GET", "/denied-addresses"))["items"]) == 1
 
 
 async def test_thresholds_are_the_programs_own(scene: Scene) -> None:

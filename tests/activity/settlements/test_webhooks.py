@@ -198,7 +198,6 @@ async def test_what_makes_no_sense_of_a_source_is_refused(scene: Scene) -> None:
     for kind, location in (("sqlite", "/etc/facilitator.db"), ("postgres", "postgresql://127.0.0.1/guerdon")):
         answer = await own("POST", "/api/admin/sources", {"name": "x", "kind": kind, "location": location})
         assert (answer.status_code, answer.json()["code"]) == (403, "PLATFORM_ONLY")
-    answer = await own(
-        "PUT", "/api/admin/settlement-assets", {"network": "local", "address": scene.token, "symbol": "X", "decimals": 1}
-    )
-    assert answer.status_code == 403
+    asset = {"network": "local", "address": scene.token, "symbol": "X", "decimals": 1}
+    for method, path, sent in (("PUT", "", asset), ("POST", "/presets/local", None), ("DELETE", f"/local/{scene.token}", None)):
+        assert (await own(method, f"/api/admin/settlement-assets{path}", sent)).status_code == 403
