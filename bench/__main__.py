@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import bulk, growth, latency, overload, payouts, postings, singles, soak
+from bench import bulk, growth, latency, overload, payouts, postings, settlements, singles, soak
 from bench.growth import HISTORIES
 from bench.house import House, open_house
 from bench.report import FOLDER, BenchError, table
@@ -29,7 +29,10 @@ WITHOUT_CHAIN: dict[str, Plain] = {
     "growth": growth.measure,
 }
 WITH_CHAIN: dict[str, Plain] = {"latency": latency.measure, "soak": soak.measure}
-IN_OWN_HOUSES: dict[str, Callable[[Session], Awaitable[None]]] = {"payouts": payouts.measure}
+IN_OWN_HOUSES: dict[str, Callable[[Session], Awaitable[None]]] = {
+    "payouts": payouts.measure,
+    "settlements": settlements.measure,
+}
 NAMES = (*WITHOUT_CHAIN, *IN_OWN_HOUSES, *WITH_CHAIN)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

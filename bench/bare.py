@@ -67,11 +67,47 @@ _WALLETS = """
     insert into wallets (identity_hash, namespace, address, provider, derivation, created_at)
     select sha256(account_id::text::bytea), 'eip155', '0x' || lpad(to_hex(number), 40, '0'), 'built-in', 1, now() from e
 """
+_SETTLEMENTS = """
+    insert into settlements (program_id, id, network, transaction_hash, place, source_id, asset_address, payer, payee,
+        amount_atomic, volume_micro_usd, block_number, block_hash, settled_at, state, account_id, credited_at, found_at,
+        updated_at)
+    select {program}, id, 'local', hash, 1, account_id, '0x' || repeat('cc', 20), '0x' || lpad(to_hex(number), 40, '0'),
+        '0xff' || lpad(to_hex(number % 2000), 38, '0'), cents * 10000, cents * 10000, number, hash, now(), 'final', account_id,
+        now(), now(), now() from e
+"""
+_PAID_ACCRUALS = """
+    insert into accruals (program_id, id, account_id, asset_id, earned_by, points, reasons, accrued_at, millionths,
+        volume_micro_usd, settled_at, counted, final_at)
+    select {program}, id, account_id, {asset}, 'settlement', cents, jsonb_build_array(
+            jsonb_build_object('kind', 'rate', 'version', 1, 'volume_micro_usd', (cents * 10000)::text,
+                'payer', 'eip155:0x' || lpad(to_hex(number), 40, '0'), 'points', '5.4321',
+                'text', '1 point per 0.01 USD, for 0.054321 USD.'),
+            jsonb_build_object('kind', 'carried', 'points', '5', 'fraction', '0.4321',
+                'text', '5 whole with what was left before; 0.4321 is left for the next.')),
+        now(), cents * 1000000, cents * 10000, now(),
+        jsonb_build_object('payer', 'eip155:0x' || lpad(to_hex(number), 40, '0'), 'uses', '[]'::jsonb, 'caps', '{{}}'::jsonb),
+        now() from e
+"""
+_FRACTIONS = """
+    insert into point_fractions (program_id, account_id, asset_id, millionths)
+    select {program}, account_id, {asset}, 432100 from e
+    on conflict (program_id, account_id, asset_id) do update set millionths = excluded.millionths
+"""
+_VOLUMES = """
+    insert into account_volumes (program_id, account_id, day, volume_micro_usd, settlements)
+    select {program}, account_id, current_date, cents * 10000, 1 from e
+    on conflict (program_id, account_id, day) do update
+        set volume_micro_usd = account_volumes.volume_micro_usd + excluded.volume_micro_usd,
+            settlements = account_volumes.settlements + excluded.settlements
+"""
+_PAID_BALANCES = _BALANCES.replace("cents / 100, cents / 100", "cents, 0")
+_PAID_POSTINGS = _POSTINGS.replace("'reward_held'", "'reward'").replace("'held', cents / 100", "'available', cents")
+_OF_A_PAYMENT = (_PAID_BALANCES, _SETTLEMENTS, _PAID_ACCRUALS, _FRACTIONS, _VOLUMES, _PAID_POSTINGS)
 _OF_AN_EVENT = (_BALANCES, _DELIVERIES, _CLAIMS, _CAPS, _EVENTS, _ACCRUALS, _POSTINGS)
 _OF_A_NEWCOMER = (_ACCOUNTS, _IDENTITIES, _WALLETS)
 
 
-def _account(number: str) -> str:
+def account(number: str) -> str:
     """A known member's account, by the member's number."""
     return f"('00000000-0000-7000-8000-' || lpad(to_hex(({number})::bigint), 12, '0'))::uuid"
 
@@ -86,11 +122,11 @@ def _new_id(number: str) -> str:
 def event(program: Program) -> str:
     """A pgbench script: one event a transaction, in one statement; each tenth is a newcomer's, with the rows of an account."""
     known = (
-        f"select {_new_id(':member')} as id, {_account(':member')} as account_id, "
+        f"select {_new_id(':member')} as id, {account(':member')} as account_id, "
         ":member::bigint as number, :cents::bigint as cents"
     )
     # Somebody new has a number that nobody has: of all that there are, one at random.
-    newcomer = known.replace(_account(":member"), _new_id(":member")).replace(
+    newcomer = known.replace(account(":member"), _new_id(":member")).replace(
         ":member::bigint as number", "(random() * 9e15)::bigint as number"
     )
     keys = "array['key', 'signature']"
@@ -105,24 +141,32 @@ def events(program: Program, count: int) -> str:
     """The same for `count` known members in a row, in one statement; a line of a bulk has one key."""
     number = "(:member::bigint + line)"
     given = (
-        f"select {_new_id('line')} as id, {_account(number)} as account_id, "
+        f"select {_new_id('line')} as id, {account(number)} as account_id, "
         f"{number} as number, :cents::bigint as cents from generate_series(1, {count}) as line"
     )
     return _statement(program, given, (*_OF_AN_EVENT, _KEYS), "array['key']")
 
 
+def payments(program: Program, count: int, members: int) -> str:
+    """What `count` settled payments write, in one statement: of so many members, none of them twice."""
+    number = f"((:member::bigint + line * {max(members // count - 1, 1)}) % {members})"
+    given = (
+        f"select {_new_id('line')} as id, {account(number)} as account_id, {number} as number, 1 + :cents::bigint % 10 as cents, "
+        f"'0x' || md5(random()::text) || md5((line + random())::text) as hash from generate_series(1, {count}) as line"
+    )
+    return _statement(program, given, _OF_A_PAYMENT, "")
+
+
 def posting(program: Program) -> str:
     """One posting of a reward a transaction: the posting and the account's balance."""
-    given = f"select {_new_id(':member')} as id, {_account(':member')} as account_id, :cents::bigint as cents"
+    given = f"select {_new_id(':member')} as id, {account(':member')} as account_id, :cents::bigint as cents"
     return _statement(program, given, (_BALANCES, _POSTINGS), "")
 
 
 def members(program: Program, count: int) -> str:
     """Known members, each with one event booked, so that what follows changes rows as it does in the product."""
-    account = _account("number")
-    given = (
-        f"select {account} as id, {account} as account_id, number, 100 as cents from generate_series(0, {count - 1}) as number"
-    )
+    whose = account("number")
+    given = f"select {whose} as id, {whose} as account_id, number, 100 as cents from generate_series(0, {count - 1}) as number"
     return _statement(program, given, (_ACCOUNTS, _IDENTITIES, _BALANCES, _DELIVERIES, _CLAIMS, _CAPS), "")
 
 

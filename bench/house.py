@@ -120,11 +120,11 @@ class House:
         """What each part has used."""
         return Usage(_cpu(self.process("web")), _cpu(self.process("worker")), _cpu(await self.postmaster()))
 
-    async def program(self, name: str, *, minted: int = 0) -> Program:
+    async def program(self, name: str, *, minted: int = 0, asset: str = SYMBOL) -> Program:
         """Open a program with the rule that the bench reports under, and fund it: by minting, or as a deposit is booked."""
         runtime = self.runtime
         async with runtime.database.platform() as session:
-            new = NewProgram(name=name, domains=["bench.example"], asset=SYMBOL)
+            new = NewProgram(name=name, domains=["bench.example"], asset=asset)
             made = await open_program(session, runtime.secrets, new, runtime.clock.now(), development=True)
             found = await program_by_brand_id(session, made.brand_id)
             if found is None:

@@ -1,7 +1,7 @@
 """What PostgreSQL gives at most on this machine, in the same run: the product's rows by bare SQL (`bare.py`), driven by pgbench.
 
-As the application's role, with row-level security, from 32 connections, one event a transaction; for bulk reports many events
-a statement, which is the sterner limit.
+As the application's role, with row-level security, from 32 connections, one event a transaction; for bulk reports and settled
+payments many a statement, which is the sterner limit.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from guerdon.kit.ids import uuid7
 
 CONNECTIONS = 32
 BULK = 1_000
+PAYMENTS = 500
+"""Of one statement; over one connection, as a program's payments are booked."""
 _DONE = re.compile(r"number of transactions actually processed: (\d+)")
 _RATE = re.compile(r"tps = ([0-9.]+)")
 
@@ -34,21 +36,27 @@ class _Limit:
 
     name: str
     unit: str
-    script: Callable[[Program], str]
+    script: Callable[[Program, int], str]
+    """For a program with so many members."""
     connections: int = CONNECTIONS
     rows: int = 1
-    """Events or postings a transaction."""
+    """Events, payments or postings a transaction."""
+
+
+def _payments(program: Program, members: int) -> str:
+    return bare.payments(program, PAYMENTS, members)
 
 
 _LIMITS = {
-    "single": _Limit("one_event_a_transaction", "events/s", bare.event),
-    "bulk": _Limit("many_events_a_transaction", "events/s", lambda program: bare.events(program, BULK), 4, BULK),
-    "posting": _Limit("one_posting_a_transaction", "postings/s", bare.posting),
+    "single": _Limit("one_event_a_transaction", "events/s", lambda program, _: bare.event(program)),
+    "bulk": _Limit("many_events_a_transaction", "events/s", lambda program, _: bare.events(program, BULK), 4, BULK),
+    "payment": _Limit("payments", "payments/s", _payments, 1, PAYMENTS),
+    "posting": _Limit("one_posting_a_transaction", "postings/s", lambda program, _: bare.posting(program)),
 }
 
 
 async def limit(session: Session, house: House, kind: str) -> None:
-    """Find the limit of `single` events, of `bulk` reports or of a `posting`, unless this run has it already."""
+    """Find the limit of `single` events, of `bulk` reports, of a `payment` or of a `posting`, unless this run has it already."""
     if kind in session.limits:
         return
     found = _LIMITS[kind]
@@ -63,7 +71,9 @@ async def limit(session: Session, house: House, kind: str) -> None:
 
 async def _run(house: House, program: Program, found: _Limit, members: int, seconds: int) -> float:
     """Rows a second, counted in the table that all of them write."""
-    script = f"\\set member random(0, {members - found.rows - 1})\n\\set cents random(100, 9999)\n{found.script(program)}\n"
+    script = (
+        f"\\set member random(0, {members - found.rows - 1})\n\\set cents random(100, 9999)\n{found.script(program, members)}\n"
+    )
     since = uuid7()
     with tempfile.TemporaryDirectory(prefix="guerdon-bench-sql-") as folder:
         file = Path(folder) / "script.sql"
@@ -73,7 +83,9 @@ async def _run(house: House, program: Program, found: _Limit, members: int, seco
     if done is None or rate is None:
         raise BenchError(f"pgbench said: {said}")
     written = await house.superuser.fetchval(
-        "select count(*) from postings where program_id = $1 and kind = 'reward_held' and ref > $2", program.id, since
+        "select count(*) from postings where program_id = $1 and kind in ('reward', 'reward_held') and ref > $2",
+        program.id,
+        since,
     )
     if written != int(done[1]) * found.rows:
         raise BenchError(f"pgbench made {done[1]} transactions of {found.rows}, and the books have {written} postings")
