@@ -36,6 +36,17 @@ def test_a_quick_run_writes_every_figure_of_what_it_measured(tmp_path: Path) -> 
     assert all(f"`{name}`" in (tmp_path / "RESULTS.md").read_text() for name in results)
 
 
+def test_settlements_in_small_are_proven_booked_and_not_credited_again(tmp_path: Path) -> None:
+    done = bench("--quick", "--only", "settlements", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    for name in ("settlements_proven", "settlements_booked", "settlements_booked_10x"):
+        assert results[name]["value"] > 0
+        assert results[name]["limit"] > 0
+    assert results["settlements_again_credited"]["value"] == 0
+    assert results["settlements_memory_rise"]["aim"] > 0
+
+
 def test_what_there_is_not_is_refused_with_what_there_is() -> None:
     done = CliRunner().invoke(app, ["--only", "nothing"])
     assert done.exit_code == 2
