@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Protocol
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -21,13 +22,21 @@ from guerdon.txmanager import importing
 from guerdon.txmanager.chain import Chain
 from guerdon.txmanager.errors import KeyNotPausedError, UnknownOutgoingError
 from tests.payouts.house import House, a_wallet
-from tests.support.postgres import Server
+from tests.support.postgres import Server, Urls
+
+
+class Place(Protocol):
+    """Whatever works with a database: a house, a scene."""
+
+    database: Database
+    owner: driver.RawConnection
+    urls: Urls
 
 
 class Backup:
-    """The house's database as it was, to be put in the place of the present one."""
+    """A place's database as it was, to be put in the place of the present one."""
 
-    def __init__(self, house: House, server: Server, name: str) -> None:
+    def __init__(self, house: Place, server: Server, name: str) -> None:
         self._house, self._server, self._name = house, server, name
 
     async def restore(self) -> None:
@@ -40,7 +49,7 @@ class Backup:
 
 
 @asynccontextmanager
-async def ending(house: House) -> AsyncGenerator[None]:
+async def ending(house: Place) -> AsyncGenerator[None]:
     """What a restoration opened is closed."""
     try:
         yield
@@ -49,7 +58,7 @@ async def ending(house: House) -> AsyncGenerator[None]:
         await house.owner.close()
 
 
-async def back_up(house: House, server: Server) -> Backup:
+async def back_up(house: Place, server: Server) -> Backup:
     """A copy of the database; nothing may be connected to it meanwhile."""
     await house.database.close()
     await house.owner.close()

@@ -104,9 +104,9 @@ async def _is_solana(runtime: Runtime, key: Key) -> bool:
 
 
 async def _import_solana(runtime: Runtime, key: Key, *, as_json: bool) -> None:
-    from guerdon.txmanager.solana import importing
+    from guerdon.payouts.solana.importing import import_key
 
-    told = await importing.import_key(runtime.database, await runtime.chain.solana(key.network), key.id)
+    told = await import_key(runtime.payout_deps(), await runtime.chain.solana(key.network), key.id)
     is_complete = all(one.unmatched is None for one in told)
     if as_json:
         transactions = [{"transactionHash": one.signature, "what": one.what, "unmatched": one.unmatched} for one in told]

@@ -21,6 +21,13 @@ class PayoutMayLandError(GuerdonError, status=409, code="PAYOUT_MAY_LAND", title
     """A transaction that pays this may still land. Wait, or kill it and wait until that is final; then try again."""
 
 
+class PaidBeforeError(GuerdonError, status=409, code="PAID_BEFORE", title="Paid before"):
+    """The chain has a payment of this batch that these books do not know, as after the restoration of a backup.
+
+    Pause the key (`guerdon key pause`), import what it sent (`guerdon key import`) and resume it.
+    """
+
+
 class TreasuryShortError(GuerdonError, status=409, code="TREASURY_SHORT", title="Treasury can't pay"):
     """The treasury is paused, out of free funds or over its limit; mend that, then try again."""
 

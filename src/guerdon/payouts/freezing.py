@@ -18,9 +18,10 @@ from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, run_in_platform, transaction_time
 from guerdon.kit.failures import each_apart, note_failure
 from guerdon.kit.outbox import Severity
-from guerdon.payouts import repository_batches, simulation, splitting
+from guerdon.payouts import repository_batches, repository_import, simulation, splitting
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_rail
+from guerdon.payouts.errors import PaidBeforeError
 from guerdon.payouts.models import Batch, BatchState, Work
 from guerdon.payouts.payments import Member, merged
 from guerdon.payouts.quarantine import quarantine
@@ -108,6 +109,8 @@ async def _freeze(deps: PayoutDeps, batch_id: UUID) -> Frozen:
     if refusal is None:
         await _resume(deps, ready.treasury)
         return await _fix(deps, rail, ready, supersedes)
+    if refusal.is_taken:
+        return await _rename(deps, rail, ready)
     finding = await simulation.explain(rail, batch_id, supersedes, merged(ready.members), refusal)
     return await _act_on(deps, ready, finding)
 
@@ -166,6 +169,24 @@ async def _fix(deps: PayoutDeps, rail: Rail, ready: _Ready, supersedes: Sequence
         return Frozen.FROZEN
 
     return await run_in_platform(deps.database, freeze)
+
+
+async def _rename(deps: PayoutDeps, rail: Rail, ready: _Ready) -> Frozen:
+    """The chain has another list as paid under this batch's name: what that one was has to be in the books before anything else
+    of it is paid. Raises `PaidBeforeError`.
+    """
+    name = rail.name_of_batch(ready.batch.id.bytes, merged(ready.members))
+
+    async def rename(session: PlatformSession) -> Frozen:
+        batch = await repository_batches.batch(session, ready.batch.id, for_update=True)
+        if batch is None or batch.state != BatchState.CLOSED:
+            return Frozen.CHANGED
+        if await repository_import.batch_by_chain_id(session, batch.treasury_id, name) is None:
+            raise PaidBeforeError(details={"batch": str(batch.id), "onChain": name})
+        await splitting.rename(session, batch)
+        return Frozen.FROZEN
+
+    return await run_in_platform(deps.database, rename)
 
 
 async def _act_on(deps: PayoutDeps, ready: _Ready, finding: simulation.Finding) -> Frozen:

@@ -32,6 +32,8 @@ class Refusal:
     index: int | None = None
     is_too_large: bool = False
     """The list is longer than one transaction can be: no recipient is to blame, and it is taken apart."""
+    is_taken: bool = False
+    """The chain has a batch of this name as paid already, which these books never sent (SAFETY S21)."""
 
 
 @dataclass(frozen=True, slots=True)

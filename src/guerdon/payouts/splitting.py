@@ -12,7 +12,7 @@ import structlog
 
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import PlatformSession, run_in_platform
-from guerdon.kit.ids import PLATFORM_PROGRAM_ID
+from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
 from guerdon.payouts import alerts, repository, repository_batches, repository_split
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.models import Batch, BatchState, Work
@@ -68,6 +68,21 @@ async def split_closed(deps: PayoutDeps, batch_id: UUID) -> None:
         batch.total_atomic -= child.total_atomic
 
     await run_in_platform(deps.database, split)
+
+
+async def rename(session: PlatformSession, batch: Batch) -> None:
+    """Give the payouts of a batch that was never frozen to a new one, as the chain has another list as paid under its name
+    (SAFETY S21). The batch is locked.
+    """
+    members = await repository_batches.members(session, batch.id)
+    heir = _child(batch, 0, members)
+    heir.id = uuid7()
+    batch.state, batch.size, batch.total_atomic = BatchState.DISSOLVED, 0, 0
+    await session.flush()
+    if members:
+        await repository_batches.insert_batch(session, heir)
+        await repository_split.move_members(session, batch.id, heir.id, members)
+        await jobs.wake(session, Work.FREEZE, PLATFORM_PROGRAM_ID)
 
 
 async def replace(deps: PayoutDeps, batch_id: UUID, *, split: bool) -> None:

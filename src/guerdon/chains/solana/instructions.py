@@ -14,7 +14,8 @@ from guerdon.chains.solana.tokens import Mint, associated_address
 LARGEST_AMOUNT: Final = 2**64 - 1
 _CREATE_IDEMPOTENT: Final = b"\x01"
 _TRANSFER_CHECKED: Final = 12
-_CLOSE_ACCOUNT: Final = 9
+CLOSE_ACCOUNT: Final = b"\x09"
+"""The whole of the instruction's data."""
 _INITIALIZE_ACCOUNT3: Final = 18
 _MOST_MEMO: Final = 566
 """Bytes that the memo program takes with one signer."""
@@ -46,7 +47,7 @@ def transfer_checked(source: str, destination: str, owner: str, mint: Mint, amou
 def close_account(account: str, to: str, owner: str, program: str) -> Instruction:
     """Close a token account that is empty, or one of native SOL; its lamports go to `to`, the owner signs."""
     accounts = [_writable(account), _writable(to), _readable(owner, signs=True)]
-    return Instruction(Pubkey.from_string(program), bytes([_CLOSE_ACCOUNT]), accounts)
+    return Instruction(Pubkey.from_string(program), CLOSE_ACCOUNT, accounts)
 
 
 def initialize_account(account: str, mint: str, owner: str, program: str) -> Instruction:

@@ -15,12 +15,17 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from guerdon.chains.solana.instructions import allocate_with_seed, close_account, initialize_account, transfer_lamports
-from guerdon.chains.solana.programs import NATIVE_MINT, TOKEN
+from guerdon.chains.solana.programs import NATIVE_MINT, SYSTEM, TOKEN
 from guerdon.chains.solana.tokens import ACCOUNT_BYTES, NotATokenError, read_token_account
+from guerdon.chains.solana.transfers import ChainTransaction
 from guerdon.chains.solana.values import AccountState
 
 RENT_LAMPORTS: Final = 2_039_280
-"""What a marker holds until it is closed; `SolanaClient.rent(165)` tells the cluster's own figure."""
+"""What a marker holds until it is closed."""
+_ALLOCATE_WITH_SEED: Final = (9).to_bytes(4, "little")
+_BASE: Final = slice(4, 36)
+_SEED: Final = slice(44, 76)
+"""Behind its length, in eight bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +66,17 @@ def is_marker(account: AccountState | None, treasury: str) -> bool:
         return read_token_account(account).owner == treasury
     except NotATokenError:
         return False
+
+
+def marker_made_by(transaction: ChainTransaction, treasury: str) -> Marker | None:
+    """The marker of a treasury that a transaction made, whoever remembers its id: the seed tells it. None if it made none."""
+    for one in transaction.instructions if transaction.succeeded else ():
+        is_ours = one.data[_BASE] == bytes(Pubkey.from_string(treasury))
+        if one.program == SYSTEM and one.data[:4] == _ALLOCATE_WITH_SEED and is_ours:
+            try:
+                made = Marker(treasury, UUID(hex=one.data[_SEED].decode()))
+            except ValueError:
+                continue
+            if one.accounts[:1] == (made.address,):
+                return made
+    return None

@@ -16,7 +16,7 @@ from solders.instruction import Instruction
 from guerdon.chains.port import ChainUnavailableError
 from guerdon.chains.solana import instructions, keys, messages
 from guerdon.chains.solana.client import SolanaClient
-from guerdon.chains.solana.markers import RENT_LAMPORTS, Marker
+from guerdon.chains.solana.markers import RENT_LAMPORTS, Marker, is_marker
 from guerdon.chains.solana.messages import LARGEST_TRANSACTION, MOST_UNITS
 from guerdon.chains.solana.programs import SYSTEM, TOKEN_PROGRAMS
 from guerdon.chains.solana.tokens import (
@@ -83,6 +83,9 @@ class SolanaRail:
             # The chain has no word for "in place of": what came before has to be proven dead.
             raise ChainUnavailableError(f"An earlier batch of these payouts may still land: {', '.join(supersedes)}.")
         owners = [payment.recipient for payment in payments]
+        marker = Marker(self.treasury.address, UUID(bytes=batch))
+        if is_marker((await self.client.accounts([marker.address], "confirmed")).found[marker.address], marker.treasury):
+            return Refusal(f"the chain has a payment of this name already: {marker.address} exists", is_taken=True)
         try:
             mint, accounts = await self._read(owners)
         except NotATokenError as error:
@@ -96,7 +99,7 @@ class SolanaRail:
             if reason is not None:
                 return Refusal(reason, place)
         plan = self._plan(batch, payments, mint, accounts)
-        marked = [*Marker(self.treasury.address, UUID(bytes=batch)).make(), *plan.instructions]
+        marked = [*marker.make(), *plan.instructions]
         size = messages.size_of(self.treasury.address, marked)
         if size > LARGEST_TRANSACTION:
             return Refusal(f"{size} bytes do not fit into a transaction of {LARGEST_TRANSACTION}", is_too_large=True)

@@ -11,7 +11,9 @@ from uuid import UUID
 import structlog
 
 from guerdon.chains.solana.client import SolanaClient
+from guerdon.chains.solana.instructions import CLOSE_ACCOUNT
 from guerdon.chains.solana.markers import Marker
+from guerdon.chains.solana.programs import COMPUTE_BUDGET, NATIVE_MINT, TOKEN
 from guerdon.chains.solana.transfers import ChainTransaction
 from guerdon.kit.database import Database, PlatformSession, run_in_platform
 from guerdon.kit.ids import uuid7
@@ -72,23 +74,40 @@ async def _account_for(session: PlatformSession, key: Key, by_marker: dict[str, 
             await wake_owners(session, [intent])
             return Told(one.signature, f"is what {intent.kind} {intent.ref or intent.id} was to send", None)
     moved = "; ".join(f"{amount} of {mint} to {owner}" for (mint, owner), amount in one.moved.items() if amount > 0)
-    error = f"it moved {moved or 'lamports only'}"
+    is_harmless = _only_closes_markers(one, key.address)
+    kind, error = (IMPORTED, None) if is_harmless else (UNMATCHED, f"it moved {moved or 'lamports only'}")
     await repository_imported.insert_found(
         session,
         {
-            "id": uuid7(), "key_id": key.id, "network": key.network, "kind": UNMATCHED, "to_address": None, "data": one.raw,
+            "id": uuid7(), "key_id": key.id, "network": key.network, "kind": kind, "to_address": None, "data": one.raw,
             "value_wei": 0, "nonce": None, "marker": _NO_MARKER, "marker_closed_at": key.created_at, "error": error,
             "state": IntentState.FINAL, "transaction_hash": one.signature, "block_number": one.slot, "succeeded": True,
             "gas_used": one.units, "fee_paid_wei": max(0, one.spent),
         },
     )  # fmt: skip
-    return Told(one.signature, "not recognised", error)
+    return Told(one.signature, "gave rent back" if is_harmless else "not recognised", error)
+
+
+def _only_closes_markers(one: ChainTransaction, address: str) -> bool:
+    """Does it nothing but close accounts of native SOL that are the key's, to its own good?"""
+    native = {account for account, holding in one.holdings.items() if holding.mint == NATIVE_MINT}
+    return all(
+        step.program == COMPUTE_BUDGET
+        or (
+            step.program == TOKEN
+            and step.data == CLOSE_ACCOUNT
+            and step.accounts[0] in native
+            and step.accounts[1:] == (address, address)
+        )
+        for step in one.instructions
+    )
 
 
 async def resume(database: Database, chain: SolanaClient, key_id: UUID, *, accept: str | None = None) -> None:
     """Let a key sign again, once everything that it sent is known and accounted for.
 
-    `accept` is an operator's reason to leave what is not accounted for as it is; what it paid may then be paid again.
+    `accept` is an operator's reason to leave as it is what importing did not account for; what it paid may then be paid again.
+    What was not imported yet can't be accepted: importing may find whom it paid.
     Raises `KeyNotPausedError`, `NotFinalYetError`, `UnknownOutgoingError`.
     """
     seen = await recovery.review(database, chain, key_id)
@@ -100,7 +119,7 @@ async def resume(database: Database, chain: SolanaClient, key_id: UUID, *, accep
         unmatched = await repository_imported.unmatched(session, key_id)
         found = [one.signature for one in (*seen.unknown, *seen.missing)]
         open_ones = [*found, *(str(one.transaction_hash) for one in unmatched)]
-        if open_ones and accept is None:
+        if open_ones and (accept is None or seen.unknown):
             raise UnknownOutgoingError(details={"transactions": open_ones})
         for one in unmatched:
             await repository_imported.note_found(session, one.id, kind=IMPORTED, error=f"{one.error}; left so: {accept}")
