@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
 from guerdon.chains.solana import instructions
-from guerdon.chains.solana.programs import TOKEN, TOKEN_2022
+from guerdon.chains.solana.programs import SYSTEM, TOKEN, TOKEN_2022
 from guerdon.chains.solana.tokens import Mint, associated_address, read_mint
 from guerdon.chains.solana.values import AccountState
 from tests.support.local_solana import SolanaInThread
@@ -117,6 +117,17 @@ def set_account_flag(program: str, account: str, owner: Keypair, *, data: bytes)
         AccountMeta(owner.pubkey(), is_signer=True, is_writable=False),
     ]
     return Instruction(Pubkey.from_string(program), data, accounts)
+
+
+def require_memo(account: str, owner: Keypair) -> list[Instruction]:
+    """The account grows, and takes transfers only behind a memo (Token-2022)."""
+    demanded = set_account_flag(TOKEN_2022, account, owner, data=b"\x1e\x00")
+    named, signs = demanded.accounts
+    paid = [
+        AccountMeta(owner.pubkey(), is_signer=True, is_writable=True),
+        AccountMeta(Pubkey.from_string(SYSTEM), is_signer=False, is_writable=False),
+    ]
+    return [Instruction(demanded.program_id, b"\x1d\x08\x00", [named, *paid, signs]), demanded]
 
 
 def freeze(mint: Mint, account: str, authority: Keypair) -> Instruction:

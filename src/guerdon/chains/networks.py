@@ -14,6 +14,8 @@ EIP155: Final = "eip155"
 SOLANA: Final = "solana"
 NAMESPACES: Final = (EIP155, SOLANA)
 """Of CAIP-2: the kinds of chain that there are adapters for."""
+WEI_A_UNIT: Final = {EIP155: 1, SOLANA: 10**9}
+"""What the smallest unit of a network's own coin is in 10^-18 of the coin, the measure that gas budgets have everywhere."""
 LOCAL_NETWORK: Final = "local"
 """The EVM chain that `guerdon up` runs, among the networks."""
 LOCAL_CHAIN_ID: Final = 31337

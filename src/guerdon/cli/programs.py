@@ -110,7 +110,10 @@ async def update(
     browser_cap_account: CapOption = None,
     browser_cap_ip: CapOption = None,
     gas_budget_wei: Annotated[
-        str | None, typer.Option(metavar="WEI", help=f"Wei a day that its payouts may cost, or `{UNLIMITED}`.")
+        str | None,
+        typer.Option(
+            metavar="WEI", help=f"What its payouts may cost a day on each network, in 10^-18 of its coin, or `{UNLIMITED}`."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from uuid import UUID
 
-from guerdon.chains.networks import SOLANA
+from guerdon.chains.networks import SOLANA, WEI_A_UNIT
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID, uuid7
@@ -178,11 +178,16 @@ class _Chunk:
     async def _within_gas_budget(
         self, session: PlatformSession, network: str, fitting: Sequence[Member], batch: Batch
     ) -> list[int]:
-        """The wei to reserve for as many payouts, from the first, as the program's budget of today covers (SAFETY S25)."""
+        """What to reserve, in the smallest unit of the network's coin, for as many payouts, from the first, as the program's
+        budget of today covers (SAFETY S25).
+        """
         budget = await programs.gas_budget(session, self.program_id)
         if budget is None or self.gas_price.wei is None:
             return [0] * len(fitting)
-        left = budget - await repository.gas_spent(session, self.program_id, network, gas_day(batch.opened_at))
+        namespace = (await session.get_one(Network, network)).namespace
+        left = budget // WEI_A_UNIT[namespace] - await repository.gas_spent(
+            session, self.program_id, network, gas_day(batch.opened_at)
+        )
         reserved: list[int] = []
         for place in range(len(fitting)):
             opens = batch.size + place == 0

@@ -70,7 +70,7 @@ class Program(Base):
     browser_cap_account: Mapped[Points | None]
     browser_cap_ip: Mapped[Points | None]
     gas_budget_wei: Mapped[Atomic | None]
-    """Wei a day that payouts of this program may cost; null: no cap (SAFETY S25)."""
+    """What payouts of this program may cost a day on each network, in 10^-18 of its own coin; null: no cap (SAFETY S25)."""
     claim_review_points: Mapped[Points | None]
     """An account that claims more in 24 hours waits for an operator; null: nobody is asked."""
     address_wait_hours: Mapped[int] = mapped_column(server_default="24")

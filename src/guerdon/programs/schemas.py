@@ -61,7 +61,10 @@ class ProgramChange(Wire):
     browser_cap_ip: DailyCap | None = None
     gas_budget_wei: Annotated[
         AtomicInput | None,
-        Field(description="Wei a day that payouts may cost; null: no limit. For operators of the platform."),
+        Field(
+            description="What payouts may cost a day on each network, in wei: 10^-18 of its own coin, on Solana too; "
+            "null: no limit. For operators of the platform."
+        ),
     ] = None
 
 

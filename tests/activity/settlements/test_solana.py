@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from solders.keypair import Keypair
@@ -16,6 +17,7 @@ from guerdon.chains.solana.tokens import Mint
 from guerdon.kit.database import Database
 from guerdon.txmanager import service_keys
 from tests.activity.settlements.scene import MONTH_AGO, Scene, a_scene
+from tests.fakes.rpc_proxy import ALWAYS, RpcProxy, answer_wrongly
 from tests.support.local_solana import SolanaInThread, running_solana
 from tests.support.members import an_account, an_address
 from tests.support.postgres import Urls
@@ -34,6 +36,8 @@ class Cluster:
     facilitator: Keypair
     mint: Mint
     source: dict[str, object]
+    proxy: RpcProxy
+    """Between the product and the node."""
 
     async def member(self, payer: Keypair) -> object:
         account_id = await an_account(self.scene.database, self.scene.program_id)
@@ -71,7 +75,7 @@ def solana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SolanaInThread]
 
 @pytest.fixture
 async def cluster(database: Database, database_urls: Urls, solana: SolanaInThread) -> AsyncIterator[Cluster]:
-    async with a_scene(database, database_urls, rpc_urls={NETWORK: solana.url}) as scene:
+    async with RpcProxy(solana.url) as proxy, a_scene(database, database_urls, rpc_urls={NETWORK: proxy.url}) as scene:
         async with database.platform() as session:
             await service_keys.set_network(session, name=NETWORK, chain_id=None)
         facilitator = solana.funded()
@@ -80,7 +84,7 @@ async def cluster(database: Database, database_urls: Urls, solana: SolanaInThrea
             "PUT", "/settlement-assets", {"network": NETWORK, "address": mint.address, "symbol": "USDC", "decimals": 6}
         )
         source = await scene.add_source(signers={NETWORK: [str(facilitator.pubkey())]})
-        yield Cluster(scene, solana, facilitator, mint, source)
+        yield Cluster(scene, solana, facilitator, mint, source, proxy)
 
 
 async def test_s33_s34_payments_on_solana_earn_once_each_by_their_places(cluster: Cluster) -> None:
@@ -172,3 +176,35 @@ async def test_a_mint_with_other_decimals_than_were_listed_counts_nothing(cluste
     await cluster.report(signature)
     await scene.prove()
     assert [(one.state, one.reason) for one in await scene.hints()] == [(HintState.NOTHING, "wrong_decimals")]
+
+
+async def test_s34_points_of_a_payment_that_the_chain_lost_go_back_once_that_is_certain(cluster: Cluster) -> None:
+    scene, payer = cluster.scene, cluster.solana.funded()
+    ann = await cluster.member(payer)
+    signature = cluster.pay(payer, DOLLAR)
+    cluster.solana.advance(2)
+    await cluster.report(signature)
+    await scene.prove()
+    assert await _states(scene) == {SettlementState.INCLUDED}
+    cluster.proxy.add(answer_wrongly("getSignatureStatuses", _unknown, times=ALWAYS))
+    pruned = cluster.proxy.add(answer_wrongly("getFirstAvailableBlock", lambda _, told: {**told, "result": 10**9}, times=ALWAYS))
+    # Its blockhash may be used for a while yet; and then, this node could not have it any more.
+    for slots in (200, 200):
+        cluster.solana.advance(slots)
+        await scene.work(WATCH)
+        assert await _states(scene) == {SettlementState.INCLUDED}
+    pruned.stop()
+    await scene.work(WATCH)
+    assert await _states(scene) == {SettlementState.REORGANISED}
+    balance = await scene.balance(ann)  # type: ignore[arg-type]
+    assert (balance.available, balance.earned) == (0, balance.reversed)
+    await scene.check_books()
+
+
+async def _states(scene: Scene) -> set[str]:
+    return {one.state for one in await scene.settlements()}
+
+
+def _unknown(_: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """The node knows none of the signatures."""
+    return {**told, "result": {**told["result"], "value": [None for _ in told["result"]["value"]]}}

@@ -24,6 +24,7 @@ from tests.support.solana_tokens import (
     made_mint,
     metadata_pointer,
     permanent_delegate,
+    require_memo,
     seen,
     set_account_flag,
     transfer_fee,
@@ -99,10 +100,7 @@ def test_an_account_that_wants_a_memo_says_so_and_takes_a_transfer_with_one(sola
     mint = made_mint(solana, authority, program=TOKEN_2022)
     source = holding(solana, mint, authority, authority.pubkey(), 10)
     account = holding(solana, mint, authority, wallet.pubkey())
-    grown = set_account_flag(TOKEN_2022, account, wallet, data=b"\x1d\x08\x00")
-    accounts = [grown.accounts[0], *_payer(wallet), *grown.accounts[1:]]
-    grown = type(grown)(grown.program_id, grown.data, accounts)
-    solana.run([grown, set_account_flag(TOKEN_2022, account, wallet, data=b"\x1e\x00")], wallet)
+    solana.run(require_memo(account, wallet), wallet)
     found = read_token_account(seen(solana, account))
     assert (found.needs_memo, found.problem) == (True, None)
     moved = instructions.transfer_checked(source, account, str(authority.pubkey()), mint, 4)
@@ -110,15 +108,6 @@ def test_an_account_that_wants_a_memo_says_so_and_takes_a_transfer_with_one(sola
     assert refused["error"]["data"]["err"] == {"InstructionError": [0, {"Custom": 36}]}
     solana.run([instructions.memo("here you are"), moved], authority)
     assert held(solana, account) == 4
-
-
-def _payer(wallet: Keypair) -> list[object]:
-    from solders.instruction import AccountMeta
-
-    return [
-        AccountMeta(wallet.pubkey(), is_signer=True, is_writable=True),
-        AccountMeta(Pubkey.from_string(SYSTEM), is_signer=False, is_writable=False),
-    ]
 
 
 @pytest.mark.parametrize(

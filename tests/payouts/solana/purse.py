@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ from guerdon.txmanager import options, treasuries
 from guerdon.txmanager.models import Treasury
 from guerdon.txmanager.options import NewOption
 from guerdon.txmanager.terms import EngineTerms
+from tests.support.solana_tokens import Extending
 from tests.txmanager.engine_scene import EngineProcess
 from tests.txmanager.solana.scene import NETWORK, QUICK, SOL, Ledger, Scene
 
@@ -210,19 +211,23 @@ async def held(node: Ledger, wallet: str, mint: Mint) -> int:
     return int((await node.rpc("getTokenAccountBalance", at, {"commitment": "processed"}))["value"]["amount"])
 
 
-async def make_mint(node: Ledger, owner: Keypair, decimals: int = 6) -> Mint:
-    """A new token of the plain program, which its owner may mint and freeze."""
+async def make_mint(
+    node: Ledger, owner: Keypair, decimals: int = 6, *, program: str = TOKEN, extending: Sequence[Extending] = ()
+) -> Mint:
+    """A new token, which its owner may mint and freeze; with extensions it has to be of Token-2022."""
     pair = Keypair()
-    program = Pubkey.from_string(TOKEN)
+    program_key = Pubkey.from_string(program)
+    size = 166 + sum(one.size for one in extending) if extending else _MINT_BYTES
     made = create_account(
         CreateAccountParams(
-            from_pubkey=owner.pubkey(), to_pubkey=pair.pubkey(), lamports=2_000_000, space=_MINT_BYTES, owner=program
+            from_pubkey=owner.pubkey(), to_pubkey=pair.pubkey(), lamports=5_000_000, space=size, owner=program_key
         )
     )
     data = bytes([_INITIALIZE_MINT, decimals]) + bytes(owner.pubkey()) + b"\x01" + bytes(owner.pubkey())
-    begun = Instruction(program, data, [AccountMeta(pair.pubkey(), is_signer=False, is_writable=True)])
-    await node.send_from_outside(owner, made, begun, others=[pair])
-    return Mint(str(pair.pubkey()), TOKEN, decimals)
+    named = [AccountMeta(pair.pubkey(), is_signer=False, is_writable=True)]
+    begun = [Instruction(program_key, content, named) for content in (*(one.data for one in extending), data)]
+    await node.send_from_outside(owner, made, *begun, others=[pair])
+    return Mint(str(pair.pubkey()), program, decimals)
 
 
 async def give(node: Ledger, owner: Keypair, mint: Mint, wallet: str, atomic: int) -> None:
@@ -252,12 +257,14 @@ async def freeze(node: Ledger, owner: Keypair, mint: Mint, wallet: str, *, thaw:
 
 
 @asynccontextmanager
-async def a_purse(scene: Scene, stock: int = 10**12, points: int = 10**9) -> AsyncIterator[Purse]:
+async def a_purse(
+    scene: Scene, stock: int = 10**12, points: int = 10**9, *, program: str = TOKEN, extending: Sequence[Extending] = ()
+) -> AsyncIterator[Purse]:
     """A mint, a treasury with a stock of it, a program with points, and nobody who claims yet."""
     owner = Keypair()
     await scene.node.fund(str(owner.pubkey()), 100 * SOL)
     await scene.node.fund(scene.address, 100 * SOL)
-    mint = await make_mint(scene.node, owner)
+    mint = await make_mint(scene.node, owner, program=program, extending=extending)
     asset_id, program_id = uuid7(), uuid7()
     async with scene.database.platform() as session:
         asset = Asset(

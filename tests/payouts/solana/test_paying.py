@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from solders.keypair import Keypair
 
 from guerdon.chains.solana import instructions
@@ -73,6 +75,20 @@ async def test_s25_the_rent_of_a_token_account_is_paid_once(purse: Purse) -> Non
         await purse.claim_of(account_id, 100, wallet)
         await purse.until_states({"final": 1, "quarantined": 1})
     assert "closed after its rent" in await purse.value("select reason from deliveries where state = 'quarantined'")
+
+
+async def test_s25_a_gas_budget_counts_a_solanas_coin_as_any_other(purse: Purse) -> None:
+    """A hundredth of a coin is 10^16 wei, and 10^7 lamports: enough for the token accounts of some payouts, not of all."""
+    for _ in range(6):
+        await purse.claim(100)
+    await purse.value("update programs set gas_budget_wei = 10000000000000000 returning 1")
+    async with purse.working():
+        await purse.until(lambda: purse.value("select count(*) > 0 from deliveries where state = 'final'"))
+        await asyncio.sleep(1)
+        states = await purse.states()
+        assert states.keys() == {"final", "approved"}
+        await purse.value("update programs set gas_budget_wei = gas_budget_wei * 10 returning 1")
+        await purse.until_states({"final": 6})
 
 
 async def test_s35_lamports_that_somebody_sent_ahead_do_not_keep_a_wallet_from_being_paid(purse: Purse) -> None:
