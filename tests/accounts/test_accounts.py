@@ -46,6 +46,7 @@ async def test_proving_a_wallet_makes_the_account_without_any_dashboard_user(api
     account = made.json()
     assert account["brand_id"] == program["brandId"]
     assert account["primary_address"] == wallet.address
+    assert account["tier"] == "bronze"
     assert (account["earned_points"], account["claimed_points"], account["available_points"]) == ("0", "0", "0")
     again = await caller("POST", "/api/rewards/account")
     assert (again.status_code, again.json()) == (200, account)

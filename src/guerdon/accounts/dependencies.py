@@ -28,7 +28,7 @@ from guerdon.accounts.sign_in import session_of
 from guerdon.accounts.wallets import WalletProvider
 from guerdon.kit.api import Services, services
 from guerdon.kit.clients import client_address
-from guerdon.kit.database import PlatformSession, ProgramSession
+from guerdon.kit.database import PlatformSession, ProgramSession, ScopedSession
 from guerdon.kit.idempotency import Answer, RequestKey, known_answer, once
 from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.kit.ratelimit import Rate
@@ -57,6 +57,10 @@ class MemberServices(Services, Protocol):
     @property
     def chain(self) -> Chains:
         """The chains' clients, by network."""
+        ...
+
+    async def tier_of(self, session: ScopedSession, program_id: UUID, account_id: UUID) -> str:
+        """An account's tier now, computed from what was settled."""
         ...
 
 

@@ -34,7 +34,7 @@ async def create_rewards_account(request: WritingMember, body: NewAccount | None
     async def work(session: PlatformSession) -> tuple[AccountView, int]:
         account, is_new = await membership.open_account(session, running.secrets, running.wallets, program, request.user_id)
         async with program_scope(session, program.id):
-            return await views.account_view(session, program, account), 201 if is_new else 200
+            return await _account_view(request, session, program, account), 201 if is_new else 200
 
     return await request.write_platform(program.id, body, work)
 
@@ -44,7 +44,7 @@ async def show_rewards_account(request: Member) -> AccountView:
     """Your account in the program."""
     program, account = await request.account()
     async with request.services.database.program(program.id) as session:
-        return await views.account_view(session, program, account)
+        return await _account_view(request, session, program, account)
 
 
 @router.get("/accounts")
@@ -53,7 +53,7 @@ async def list_rewards_accounts(request: Member) -> SnakePage[AccountView]:
     program = await request.program()
     accounts = await request.accounts(program)
     async with request.services.database.program(program.id) as session:
-        items = [await views.account_view(session, program, account) for account in accounts]
+        items = [await _account_view(request, session, program, account) for account in accounts]
     return SnakePage(items=items, next_cursor=None)
 
 
@@ -144,6 +144,10 @@ async def remove_address(address_id: AddressPath, request: WritingMember) -> Res
     """Take the address off the account; what it earned stays."""
     program, account = await request.account()
     return await request.write(program, None, lambda session: registry.remove(session, program, account.id, address_id))
+
+
+async def _account_view(request: MemberRequest, session: ScopedSession, program: Program, account: Account) -> AccountView:
+    return await views.account_view(session, program, account, await request.services.tier_of(session, program.id, account.id))
 
 
 async def _origin(request: MemberRequest, program: Program) -> str:

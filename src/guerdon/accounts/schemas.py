@@ -127,6 +127,7 @@ class AddressView(SnakeWire):
     """An address of the account."""
 
     id: UUID
+    rewards_account_id: UUID
     network: str
     address: str
     verified: bool
@@ -155,6 +156,7 @@ class AccountView(SnakeWire):
     earned_points: AtomicText
     claimed_points: AtomicText
     available_points: AtomicText
+    tier: Annotated[str, Field(description="By settled volume now; `GET /api/rewards/balance` has what is missing to the next.")]
     asset: Annotated[str, Field(description="What the points are of: the program's own asset.")]
     created_at: datetime
     updated_at: datetime

@@ -21,8 +21,8 @@ from guerdon.programs.models import Program
 from guerdon.programs.repository import asset_symbols
 
 
-async def account_view(session: ScopedSession, program: Program, account: Account) -> AccountView:
-    """An account with its points of the program's own asset."""
+async def account_view(session: ScopedSession, program: Program, account: Account, tier: str) -> AccountView:
+    """An account with its points of the program's own asset, and its tier."""
     balance = await account_balance(session, program.id, program.asset_id, account.id)
     symbols = await asset_symbols(session, [program.asset_id])
     primary = None
@@ -37,6 +37,7 @@ async def account_view(session: ScopedSession, program: Program, account: Accoun
         earned_points=0 if balance is None else balance.earned,
         claimed_points=0 if balance is None else balance.claimed,
         available_points=0 if balance is None else balance.available,
+        tier=tier,
         asset=symbols[program.asset_id],
         created_at=account.created_at,
         updated_at=account.updated_at or account.created_at,
@@ -61,6 +62,7 @@ def address_view(address: Address, account: Account) -> AddressView:
     """An address of the account."""
     return AddressView(
         id=address.id,
+        rewards_account_id=address.account_id,
         network=address.network,
         address=shown(address.namespace, address.address),
         verified=address.verified_at is not None,

@@ -31,6 +31,14 @@ SignerOption = Annotated[
     list[str] | None,
     typer.Option("--signer", metavar="NETWORK=ADDRESS", help="Who sends its transactions; nobody else's count. May be repeated."),
 ]
+NetworkNameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network-name",
+        metavar="THEIRS=OURS",
+        help="What the facilitator calls a network that has another name here. May be repeated.",
+    ),
+]
 
 
 def _signers(given: list[str] | None) -> dict[str, list[str]] | None:
@@ -43,6 +51,15 @@ def _signers(given: list[str] | None) -> dict[str, list[str]] | None:
             message = f"{one} names no signer"
             raise CommandError(message, "write it as NETWORK=ADDRESS, as in base=0x7c76…")
         found.setdefault(network, []).append(address)
+    return found
+
+
+def _network_names(given: list[str] | None) -> dict[str, str] | None:
+    if given is None:
+        return None
+    found = {theirs: ours for theirs, _, ours in (one.rpartition("=") for one in given)}
+    if not all(found) or not all(found.values()):
+        raise CommandError("a network has two names here", "write them as THEIRS=OURS")
     return found
 
 
@@ -69,6 +86,7 @@ async def create(
         typer.Option(help="openfacilitator, standard_webhooks, x402, x402layer, sqlite, postgres or chain."),
     ],
     signer: SignerOption = None,
+    network_name: NetworkNameOption = None,
     facilitator_id: Annotated[str | None, typer.Option(help="What the facilitator calls itself in its reports.")] = None,
     location: Annotated[
         str | None, typer.Option(help="Of a database that is read: an absolute path, or a postgresql:// address.")
@@ -95,6 +113,7 @@ async def create(
             "name": name,
             "kind": kind,
             "signers": _signers(signer) or {},
+            "network_names": _network_names(network_name) or {},
             "facilitator_id": facilitator_id,
             "location": location,
             "reads_chain": reads_chain,
@@ -148,6 +167,7 @@ async def update(
     *,
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     signer: SignerOption = None,
+    network_name: NetworkNameOption = None,
     location: Annotated[str | None, typer.Option(help="Of a database that is read.")] = None,
     reads_chain: Annotated[bool | None, typer.Option(help="Read what its signers send from the chain too.")] = None,
     enabled: Annotated[bool | None, typer.Option(help="Off: its reports are refused, and it is not read.")] = None,
@@ -160,7 +180,8 @@ async def update(
     from guerdon.programs.administration import Operator
 
     said = {
-        "name": name, "signers": _signers(signer), "location": location, "reads_chain": reads_chain, "enabled": enabled,
+        "name": name, "signers": _signers(signer), "network_names": _network_names(network_name), "location": location,
+        "reads_chain": reads_chain, "enabled": enabled,
     }  # fmt: skip
     change = SourceChange.model_validate({field: value for field, value in said.items() if value is not None})
     found = await program_of(runtime, program)

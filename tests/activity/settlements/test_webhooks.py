@@ -21,6 +21,7 @@ BODY = b'{"event": "payment.settled",  "transaction": {}}'
 SECRET = "a" * 64
 KEY = b"k" * 32
 STANDARD = "whsec_" + base64.b64encode(KEY).decode()
+DEVNET = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
 HASH = "0x" + "ab" * 32
 
 
@@ -147,6 +148,17 @@ async def test_reports_come_in_over_http(scene: Scene, owner: driver.RawConnecti
         assert (await scene.report(transaction, network=network)).status_code == 202
     assert len(await scene.hints()) == 1
     assert await owner.fetchval("select count(*) from work where kind = 'settlements.prove' and due_at <= now()") == 1
+    # A facilitator may call a network what it likes, for its own reports: here it knows no other cluster than that one.
+    path = f"/sources/{scene.source['id']}"
+    assert (await scene.admin("PATCH", path, {"networkNames": {DEVNET: "local"}}))["networkNames"] == {DEVNET: "local"}
+    assert (await scene.report("0x" + "cd" * 32, network=DEVNET)).status_code == 202
+    assert [hint.network for hint in await scene.hints()] == ["local", "local"]
+    other = await scene.add_source()
+    assert (await scene.report(HASH, source=other, network=DEVNET)).json()["ignored"] == ["unknown_network"]
+    nothing = await scene.operator(
+        "PATCH", f"/api/admin{path}", {"networkNames": {DEVNET: "mars"}}, X_Loyalteez_Brand_Id=scene.brand_id
+    )
+    assert (nothing.status_code, nothing.json()["code"]) == (400, "UNKNOWN_SETTLEMENT_NETWORK")
     too_large = await scene.api.client.post(scene.source["webhookPath"], content=b"x" * 300_000)
     assert (too_large.status_code, too_large.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
     nowhere = await scene.api.client.post("/webhooks/settlements/01a1fdef-b400-751e-9289-d658a22ff1c0", content=b"{}")

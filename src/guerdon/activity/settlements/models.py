@@ -79,6 +79,8 @@ class Source(Base):
     """What the facilitator calls itself in what it reports."""
     signers: Mapped[dict[str, list[str]]] = mapped_column(JSONB)
     """By network, the addresses that send (EVM) or pay for (Solana) its transactions: nobody else's count (SAFETY S33)."""
+    network_names: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'"))
+    """What the facilitator calls networks that have another name here, with the name that they have."""
     reads_chain: Mapped[bool] = mapped_column(server_default=text("false"))
     """Is what its signers send read from the chain as well, so that lost reports are found?"""
     location_encrypted: Mapped[bytes | None]

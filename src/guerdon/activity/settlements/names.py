@@ -6,7 +6,7 @@ x402 version 1 and facilitators' databases use names (`base`, `solana-mainnet`),
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,11 @@ class Networks:
     def of(cls, networks: Iterable[Network]) -> Networks:
         """By name."""
         return cls({network.name: network for network in networks})
+
+    def renamed(self, names: Mapping[str, str]) -> Networks:
+        """The same for whoever has other names for some of them: theirs, with ours."""
+        known = self.by_name
+        return Networks({**known, **{theirs: known[ours] for theirs, ours in names.items() if ours in known}})
 
     def find(self, text: str) -> Network | None:
         """By our own name, a name that others use, or the CAIP-2 id; None if it is none of ours."""

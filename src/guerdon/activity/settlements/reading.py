@@ -79,6 +79,7 @@ async def _guarded(deps: SettlementDeps, source: Source, step: Any) -> timedelta
 async def _read_rows(deps: SettlementDeps, source: Source, networks: Networks) -> bool:
     location = open_location(deps.ring, source)
     cursor: Mapping[str, Any] = source.cursor.get("rows", {})
+    networks = networks.renamed(source.network_names)
     for _ in range(PAGES_A_TURN):
         async with deps.database.program(source.program_id) as session:
             now = await transaction_time(session)

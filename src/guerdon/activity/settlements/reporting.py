@@ -68,7 +68,7 @@ class Reception:
 
 
 async def _keep(session: ProgramSession, source: Source, delivery: Delivery, now: datetime) -> Received:
-    networks = await sources.known_networks(session)
+    networks = (await sources.known_networks(session)).renamed(source.network_names)
     found = [hint_of(source.id, networks, report) for report in delivery.reports]
     hints = [one for one in found if isinstance(one, NewHint)]
     await repository_hints.put_hints(session, source.program_id, hints, now)

@@ -25,6 +25,13 @@ Signers = Annotated[
         description="By network (name or CAIP-2 id), the addresses that send its transactions: only what they sent counts.",
     ),
 ]
+NetworkNames = Annotated[
+    dict[NetworkText, NetworkText],
+    Field(
+        max_length=MAX_NETWORKS,
+        description="What the facilitator calls networks that have another name here, with that name. For its reports alone.",
+    ),
+]
 Secret = Annotated[
     str,
     StringConstraints(min_length=16, max_length=200, pattern=r"^[\x21-\x7e]+$"),
@@ -44,6 +51,7 @@ class NewSource(Wire):
     kind: SourceKind
     facilitator_id: Annotated[Line | None, Field(description="What the facilitator calls itself in its reports.")] = None
     signers: Signers = Field(default_factory=dict)
+    network_names: NetworkNames = Field(default_factory=dict)
     secret: Secret | None = None
     location: Location | None = None
     reads_chain: Annotated[
@@ -61,6 +69,7 @@ class SourceChange(Wire):
 
     name: Name | None = None
     signers: Signers | None = None
+    network_names: NetworkNames | None = None
     location: Location | None = None
     reads_chain: bool | None = None
     enabled: bool | None = None
@@ -83,6 +92,7 @@ class SourceView(Wire):
     kind: SourceKind
     facilitator_id: str | None
     signers: dict[str, list[str]]
+    network_names: dict[str, str]
     reads_chain: bool
     has_location: bool
     enabled: bool

@@ -25,7 +25,7 @@ from guerdon.activity.settlements.errors import (
     SourceNotFoundError,
 )
 from guerdon.activity.settlements.models import Source, SourceKind, SourceSecret
-from guerdon.activity.settlements.names import Networks, address_on, network_of
+from guerdon.activity.settlements.names import Network, Networks, address_on, network_of
 from guerdon.activity.settlements.schemas import (
     NewSecret,
     NewSource,
@@ -80,6 +80,7 @@ async def create_source(session: ScopedSession, program_id: UUID, new: NewSource
         "kind": new.kind,
         "facilitator_id": new.facilitator_id,
         "signers": _signers(networks, new.signers),
+        "network_names": _network_names(networks, new.network_names),
         "reads_chain": new.kind is SourceKind.CHAIN if new.reads_chain is None else new.reads_chain,
         "location_encrypted": _sealed_location(maker, program_id, source_id, new.kind, new.location),
         "cursor": _beginning(networks, new.from_block or {}),
@@ -116,6 +117,8 @@ async def change_source(
         values["name"] = change.name
     if change.signers is not None:
         values["signers"] = _signers(await known_networks(session), change.signers)
+    if change.network_names is not None:
+        values["network_names"] = _network_names(await known_networks(session), change.network_names)
     if change.location is not None:
         values["location_encrypted"] = _sealed_location(maker, program_id, source_id, kind, change.location)
         values["cursor"] = {name: place for name, place in source.cursor.items() if name != "rows"}
@@ -235,9 +238,7 @@ def _require_standard(secret: str) -> None:
 def _signers(networks: Networks, given: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for text, addresses in given.items():
-        network = networks.find(text)
-        if network is None:
-            raise SettlementNetworkError(f"{text} is not set up here; add it with `guerdon network add`.")
+        network = _network(networks, text)
         for address in addresses:
             stored = address_on(network.namespace, address)
             if stored is None:
@@ -248,12 +249,21 @@ def _signers(networks: Networks, given: Mapping[str, Sequence[str]]) -> dict[str
     return found
 
 
+def _network_names(networks: Networks, given: Mapping[str, str]) -> dict[str, str]:
+    return {theirs: _network(networks, ours).name for theirs, ours in given.items()}
+
+
+def _network(networks: Networks, text: str) -> Network:
+    found = networks.find(text)
+    if found is None:
+        raise SettlementNetworkError(f"{text} is not set up here; add it with `guerdon network add`.")
+    return found
+
+
 def _beginning(networks: Networks, blocks: Mapping[str, int]) -> dict[str, Any]:
     chain: dict[str, Any] = {}
     for text, block in blocks.items():
-        network = networks.find(text)
-        if network is None:
-            raise SettlementNetworkError(f"{text} is not set up here; add it with `guerdon network add`.")
+        network = _network(networks, text)
         by_block = network.namespace == EIP155
         chain[network.name] = {"final": block - 1, "head": block - 1} if by_block else {"from_slot": block}
     return {"chain": chain} if chain else {}
@@ -290,6 +300,7 @@ def _view(source: Source, secrets_of_it: Sequence[SourceSecret]) -> SourceView:
         kind=kind,
         facilitator_id=source.facilitator_id,
         signers=source.signers,
+        network_names=source.network_names,
         reads_chain=source.reads_chain,
         has_location=source.location_encrypted is not None,
         enabled=source.enabled,

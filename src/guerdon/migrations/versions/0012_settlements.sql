@@ -6,6 +6,7 @@ CREATE TABLE sources (
     kind TEXT NOT NULL,
     facilitator_id TEXT,
     signers JSONB NOT NULL,
+    network_names JSONB DEFAULT '{}' NOT NULL,
     reads_chain BOOLEAN DEFAULT false NOT NULL,
     location_encrypted BYTEA,
     cursor JSONB DEFAULT '{}' NOT NULL,
