@@ -88,7 +88,7 @@ format: setup ## rewrite the code in the project's format
 lock: ## resolve the dependencies anew (ARGS="--upgrade" or "--upgrade-package NAME")
 	@$(PYTHON) tools/bootstrap.py $(VENV) --only-installer
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--extra dev $(ARGS) pyproject.toml -o requirements.lock
+		--extra dev --extra demo $(ARGS) pyproject.toml -o requirements.lock
 
 .PHONY: docs
 docs: setup ## write the pages that are made from the code (docs/errors.md, docs/settings.md, docs/rules.md)

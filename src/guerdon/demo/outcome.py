@@ -11,7 +11,8 @@ from typing import Any
 from guerdon import verification
 from guerdon.app import Runtime
 from guerdon.demo import repository
-from guerdon.demo.replay import EVENT_TYPE, ReplayError
+from guerdon.demo.errors import DemoError
+from guerdon.demo.replay import EVENT_TYPE
 from guerdon.demo.shop import OpenShop
 from guerdon.ledger.models import Asset
 from guerdon.ledger.repository import program_balance
@@ -58,7 +59,7 @@ async def delivered(runtime: Runtime, opened: OpenShop) -> tuple[int, int]:
 async def wait_until_final(
     runtime: Runtime, opened: OpenShop, intake_done: asyncio.Event, on_delivered: Callable[[int], None]
 ) -> None:
-    """Return when nothing that was booked is undelivered; `on_delivered` is told how much is final. Raises `ReplayError`."""
+    """Return when nothing that was booked is undelivered; `on_delivered` is told how much is final. Raises `DemoError`."""
     last, since = -1, time.monotonic()
     while True:
         complete = intake_done.is_set()
@@ -72,7 +73,7 @@ async def wait_until_final(
             message = (
                 f"{owed} tokens are booked and none became final for {_PATIENCE_SECONDS} s; `guerdon payout list` tells more"
             )
-            raise ReplayError(message)
+            raise DemoError(message)
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -108,7 +109,7 @@ async def _balances(runtime: Runtime, asset: Asset, owners: list[str]) -> dict[s
     """What each wallet holds on chain, at one block."""
     if asset.network is None or asset.token_address is None:
         message = f"{asset.symbol} has no token"
-        raise ReplayError(message)
+        raise DemoError(message)
     client = await runtime.chain(asset.network)
     block = (await client.head("latest")).number
     found: dict[str, int] = {}

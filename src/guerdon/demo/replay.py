@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import httpx
 
+from guerdon.demo.errors import DemoError
 from guerdon.demo.purchases import Purchase
 
 EVENT_TYPE = "place_order"
@@ -29,10 +30,6 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _LATER = frozenset({429, 502, 503, 504})
 _LATER_CODES = frozenset({"UNAVAILABLE", "DATABASE_UNAVAILABLE", "BOOKING_FAILED", "RATE_LIMITED"})
-
-
-class ReplayError(Exception):
-    """A purchase was refused, or nobody answered for too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ class Shop:
 
 
 async def replay(shop: Shop, purchases: Iterable[Purchase], on_booked: Callable[[int], None]) -> None:
-    """Report every purchase and return once each is booked; `on_booked` is told how many more are. Raises `ReplayError`."""
+    """Report every purchase and return once each is booked; `on_booked` is told how many more are. Raises `DemoError`."""
     limits = httpx.Limits(max_connections=_REQUESTS_AT_ONCE)
     async with httpx.AsyncClient(base_url=shop.url, timeout=60, limits=limits, trust_env=False) as client:
         groups = _groups(purchases, _LINES_A_REQUEST)
@@ -119,31 +116,31 @@ async def _send(client: httpx.AsyncClient, shop: Shop, group: Sequence[Purchase]
                 reason = "asked to come back later"
             elif answer.status_code not in _LATER:
                 message = f"the web answered {answer.status_code}: {answer.text[:500]}"
-                raise ReplayError(message)
+                raise DemoError(message)
             else:
                 reason = f"the web answered {answer.status_code}"
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
     message = f"purchase {waiting[0].row} was not taken for {_PATIENCE_SECONDS} s: {reason}"
-    raise ReplayError(message)
+    raise DemoError(message)
 
 
 def _refused(answer: Any, sent: Sequence[Purchase]) -> list[Purchase]:
-    """Those of `sent` that are to come again later; `ReplayError` for one that never will be taken."""
+    """Those of `sent` that are to come again later; `DemoError` for one that never will be taken."""
     results = cast("list[dict[str, Any]]", answer["results"])
     if len(results) != len(sent):
         message = f"{len(sent)} purchases were sent and {len(results)} answered"
-        raise ReplayError(message)
+        raise DemoError(message)
     again: list[Purchase] = []
     for purchase, result in zip(sent, results, strict=True):
         if result["success"]:
             if result.get("rewardAmount") != purchase.tokens:
                 earned = result.get("rewardAmount")
                 message = f"purchase {purchase.row} of {purchase.amount_cents} cents earned {earned}, not {purchase.tokens}"
-                raise ReplayError(message)
+                raise DemoError(message)
         elif result.get("code") in _LATER_CODES:
             again.append(purchase)
         else:
             message = f"purchase {purchase.row} was refused: {result}"
-            raise ReplayError(message)
+            raise DemoError(message)
     return again

@@ -10,8 +10,9 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 from guerdon.app import Runtime
+from guerdon.demo.errors import DemoError
 from guerdon.demo.purchases import CENTS_PER_TOKEN
-from guerdon.demo.replay import EVENT_TYPE, ReplayError, Shop
+from guerdon.demo.replay import EVENT_TYPE, Shop
 from guerdon.earning.onboarding import open_program
 from guerdon.earning.schemas import Category, PerUnit, RuleFields
 from guerdon.earning.service import set_rule
@@ -48,7 +49,7 @@ async def open_shop(runtime: Runtime, url: str, remembered: Path) -> OpenShop:
             program = await repository.program_by_brand_id(session, shop.brand_id)
     if program is None:
         message = "the program of the demo was made and is not there"
-        raise ReplayError(message)
+        raise DemoError(message)
     await _set_rule(runtime, program.id)
     await _fund(runtime, program.id)
     return OpenShop(shop, program.id, program.asset_id)
@@ -87,7 +88,7 @@ async def _fund(runtime: Runtime, program_id: UUID) -> None:
             return
         if known is not None and known.state == FundingState.FAILED:
             message = f"the program could not be funded: {known.reason}"
-            raise ReplayError(message)
+            raise DemoError(message)
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -1,0 +1,5 @@
+"""The error of the demo."""
+
+
+class DemoError(Exception):
+    """Something was refused, or nobody answered for too long; the message says what."""
