@@ -24,8 +24,10 @@ ROOT = Path(__file__).parents[2]
 class House:
     """`guerdon up` in one data directory."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        """`settings` are variables of its environment."""
         self.data_dir = data_dir
+        self.settings = settings
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.output = data_dir.parent / f"{data_dir.name}.out"
@@ -56,7 +58,7 @@ class House:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GUERDON_", "DATABASE_", "REDIS_"))}
-        return {**kept, "PYTHONUNBUFFERED": "1", **more}
+        return {**kept, "PYTHONUNBUFFERED": "1", **self.settings, **more}
 
     def start(self, *, seconds: float = 150) -> float:
         """Start it and wait until it says that everything runs; the seconds it took."""
