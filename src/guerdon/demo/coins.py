@@ -28,7 +28,7 @@ from guerdon.chains.signing import address_of, sign_transaction
 from guerdon.chains.solana import instructions
 from guerdon.chains.solana.client import SolanaClient
 from guerdon.chains.solana.programs import TOKEN
-from guerdon.chains.solana.tokens import MINT_BYTES, Mint, associated_address, read_mint
+from guerdon.chains.solana.tokens import MINT_BYTES, Mint, associated_address, read_mint, read_token_account
 from guerdon.demo.errors import DemoError
 from guerdon.demo.store import DOLLAR
 
@@ -37,6 +37,7 @@ _CONTRACT: Final = "TestUSDC"
 _WEI: Final = 10 * 10**18
 _LAMPORTS: Final = 100 * 10**9
 _INITIALIZE_MINT2: Final = 20
+_MINT_TO_CHECKED: Final = 14
 _GAS: Final = 5_000_000
 _MORE_SLOTS_A_SECOND: Final = 5
 _PATIENCE_SECONDS: Final = 60
@@ -77,8 +78,9 @@ class Coins:
 
     async def held_on_solana(self, mint: Mint, owner: str) -> int:
         """Of a token, in its smallest unit, confirmed."""
-        found = await self.solana.account(associated_address(owner, mint.address, mint.program), "confirmed")
-        return 0 if found is None else int.from_bytes(found.data[64:72], "little")
+        address = associated_address(owner, mint)
+        account = (await self.solana.accounts([address], "confirmed")).found[address]
+        return 0 if account is None else read_token_account(account).amount_atomic
 
 
 async def open_coins(evm: EvmClient, solana: SolanaClient) -> Coins:
@@ -104,7 +106,7 @@ async def hurrying(solana: SolanaClient) -> AsyncGenerator[None]:
 
     async def hurry() -> None:
         while True:
-            await solana.ask("guerdon_advanceSlots", _MORE_SLOTS_A_SECOND)
+            await solana.known(("guerdon_advanceSlots", (_MORE_SLOTS_A_SECOND,)))
             await asyncio.sleep(1)
 
     task = asyncio.create_task(hurry())
@@ -116,8 +118,9 @@ async def hurrying(solana: SolanaClient) -> AsyncGenerator[None]:
 
 
 async def _airdrop(solana: SolanaClient, address: str) -> None:
-    if await solana.balance(address, "processed") < _LAMPORTS // 2:
-        await _landed(solana, await solana.airdrop(address, _LAMPORTS))
+    if await solana.balance(address) < _LAMPORTS // 2:
+        (signature,) = await solana.known(("requestAirdrop", (address, _LAMPORTS)))
+        await _landed(solana, signature)
 
 
 async def _dollar(evm: EvmClient) -> str:
@@ -158,7 +161,7 @@ async def _mints(solana: SolanaClient, *names: str) -> list[Mint]:
     found = await solana.accounts(addresses, "confirmed")
     if any(account is None for account in found.found.values()):
         await _airdrop(solana, str(issuer.pubkey()))
-        rent = await solana.rent(MINT_BYTES)
+        (rent,) = await solana.known(("getMinimumBalanceForRentExemption", (MINT_BYTES,)))
         await _run(solana, [one for key in keys for one in _creation(issuer, key, rent)], issuer, *keys)
         found = await solana.accounts(addresses, "confirmed")
     return [read_mint(account) for account in found.found.values() if account is not None]
@@ -178,24 +181,31 @@ def _creation(issuer: Keypair, mint: Keypair, rent: int) -> list[Instruction]:
 
 async def _mint_on_solana(solana: SolanaClient, mint: Mint, amounts: Mapping[str, int]) -> None:
     issuer = keypair_of("issuer")
-    payer = str(issuer.pubkey())
 
     async def mint_to(owner: str, amount: int) -> None:
-        account = associated_address(owner, mint.address, mint.program)
-        wanted = [instructions.create_token_account(payer, owner, mint)]
+        wanted = [instructions.create_token_account(str(issuer.pubkey()), owner, mint)]
         if amount:
-            wanted.append(instructions.mint_to(account, payer, mint, amount))
+            wanted.append(_minting(issuer, mint, associated_address(owner, mint), amount))
         await _run(solana, wanted, issuer)
 
     await asyncio.gather(*(mint_to(owner, amount) for owner, amount in amounts.items()))
 
 
+def _minting(issuer: Keypair, mint: Mint, account: str, amount: int) -> Instruction:
+    data = bytes([_MINT_TO_CHECKED]) + amount.to_bytes(8, "little") + bytes([mint.decimals])
+    written = [AccountMeta(Pubkey.from_string(one), is_signer=False, is_writable=True) for one in (mint.address, account)]
+    return Instruction(
+        Pubkey.from_string(mint.program), data, [*written, AccountMeta(issuer.pubkey(), is_signer=True, is_writable=False)]
+    )
+
+
 async def _run(solana: SolanaClient, wanted: Sequence[Instruction], *signers: Keypair) -> None:
     """Sign and send a transaction whose fee the first signer pays; it has succeeded, confirmed."""
-    recent = await solana.latest_blockhash()
-    message = MessageV0.try_compile(signers[0].pubkey(), wanted, [], Hash.from_string(recent.blockhash))
+    payer = signers[0].pubkey()
+    recent = await solana.survey(str(payer))
+    message = MessageV0.try_compile(payer, wanted, [], Hash.from_string(recent.blockhash))
     transaction = VersionedTransaction(message, list(signers))
-    await solana.send(bytes(transaction), preflight=None)
+    await solana.send([bytes(transaction)])
     await _landed(solana, str(transaction.signatures[0]))
 
 

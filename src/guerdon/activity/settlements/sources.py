@@ -115,17 +115,17 @@ async def change_source(
         if await repository_sources.source_named(session, program_id, change.name) is not None:
             raise SourceExistsError
         values["name"] = change.name
+    networks = await known_networks(session)
     if change.signers is not None:
-        values["signers"] = _signers(await known_networks(session), change.signers)
+        values["signers"] = _signers(networks, change.signers)
     if change.network_names is not None:
-        values["network_names"] = _network_names(await known_networks(session), change.network_names)
+        values["network_names"] = _network_names(networks, change.network_names)
     if change.location is not None:
         values["location_encrypted"] = _sealed_location(maker, program_id, source_id, kind, change.location)
         values["cursor"] = {name: place for name, place in source.cursor.items() if name != "rows"}
     if change.reads_chain is not None:
         values["reads_chain"] = change.reads_chain or kind is SourceKind.CHAIN
-    if change.enabled is not None:
-        values["enabled"] = change.enabled
+    values |= {} if change.enabled is None else {"enabled": change.enabled}
     if change.signers is not None or change.enabled:
         await repository_hints.look_again_at_rejected(session, program_id, source_id, maker.now)
     await repository_sources.set_source(session, program_id, source_id, values)
