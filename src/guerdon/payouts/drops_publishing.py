@@ -14,6 +14,7 @@ from guerdon.chains import contracts, drop_contract
 from guerdon.kit import outbox
 from guerdon.kit.database import PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.outbox import Severity
+from guerdon.ledger.models import Asset
 from guerdon.payouts import alerts_drops, drops, repository_drop_leaves
 from guerdon.payouts import repository as payouts_repository
 from guerdon.payouts import repository_drops as repository
@@ -23,8 +24,8 @@ from guerdon.payouts.models_drops import WORK, Drop, DropSeason, DropState, Seas
 from guerdon.payouts.payments import gas_day
 from guerdon.payouts.terms_drops import DropTerms
 from guerdon.programs import repository as programs
+from guerdon.txmanager import backing, repository_treasuries, tokens, treasuries
 from guerdon.txmanager import repository as txmanager_repository
-from guerdon.txmanager import repository_treasuries, tokens, treasuries
 from guerdon.txmanager import service as txmanager
 from guerdon.txmanager.models import FINISHED, Intent, IntentState, Treasury
 
@@ -52,7 +53,9 @@ async def publish(deps: PayoutDeps, terms: DropTerms, season: DropSeason, drop: 
     allowance = await tokens.allowance(rpc, season.token_address, treasury.address, season.contract)
 
     async def reserve(session: PlatformSession) -> bool:
-        treasury = await repository_treasuries.lock_treasury(session, season.treasury_id)
+        # All of the asset's: what backs its points is compared.
+        purses = await repository_treasuries.lock_treasuries_of_asset(session, season.asset_id)
+        treasury = next(purse for purse in purses if purse.id == season.treasury_id)
         now = await transaction_time(session)
         locked_season = await repository.lock_season(session, drop.program_id, season.id)
         locked = await repository.lock_drop(session, drop.program_id, drop.id, DropState.COMMITTED)
@@ -106,6 +109,10 @@ async def _why_not(session: PlatformSession, treasury: Treasury, drop: Drop, sea
         return f"treasury {treasury.address} is paused: {treasury.pause_reason}"
     if treasuries.spendable(treasury, now) < drop.added_atomic:
         return f"treasury {treasury.address} has not {drop.added_atomic} free atomic units, or may not pay them now"
+    missing = await backing.unbacked(session, await session.get_one(Asset, season.asset_id))
+    if missing > 0:
+        # Its rate is as old as its season: at a lower one of now, others may have been promised what it would take.
+        return f"the treasuries hold too little for {missing} of the points that programs are promised"
     budget = await programs.gas_budget(session, drop.program_id)
     if (
         budget is not None

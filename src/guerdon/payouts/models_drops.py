@@ -184,6 +184,11 @@ class DropLeaf(Base):
             "ix_drop_leaves_waiting", "program_id", "season_id", "drop_id", "address",
             postgresql_where=text("fate = 'waiting'"),
         ),
+        # What leaves have fixed of each treasury, over all programs (SAFETY S3).
+        Index(
+            "ix_drop_leaves_promised", "asset_id", "program_id", "season_id", postgresql_include=["points", "amount_atomic"],
+            postgresql_where=text("fate = 'waiting'"),
+        ),
         scope(Scope.TENANT),
     )  # fmt: skip
 

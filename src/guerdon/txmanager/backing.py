@@ -25,7 +25,7 @@ class Vault:
     held_atomic: int
     """What it holds at finality, with what left it for payouts that are not posted yet."""
     claimed_atomic: int = 0
-    """What claims that are not over have fixed of it."""
+    """What claims, and leaves of drops, that are not over have fixed of it."""
     is_open: bool = True
     """May further points be claimed from it?"""
 
@@ -38,7 +38,7 @@ class Vault:
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """What all programs together may still give or owe of an asset, in points; of these, what is in claims."""
+    """What all programs together may still give or owe of an asset, in points; of these, what is in claims and drops."""
 
     points: int
     in_claims: int
@@ -50,8 +50,8 @@ def missing_points(promised: Promised, vaults: Iterable[Vault]) -> int:
 
 
 async def promised(session: PlatformSession, asset: Asset) -> tuple[Promised, dict[str, Claimed]]:
-    """What is promised of an asset now, and what claims have fixed of it, by network: read once, for one that ends in between
-    would be taken off the points and not off the tokens.
+    """What is promised of an asset now, and what claims and drops have fixed of it, by network: read once, for one that ends in
+    between would be taken off the points and not off the tokens.
     """
     points = await repository_treasuries.promised_points(session, asset.id)
     claims = await repository_options.claims_by_network(session, asset.id)
@@ -71,12 +71,12 @@ async def vault_of(
     session: PlatformSession, asset: Asset, treasury: Treasury, held_atomic: int, claims: Mapping[str, Claimed]
 ) -> list[Vault]:
     """The vault of one treasury that holds so much; none where its asset is not paid from it any more."""
+    claimed = claims[treasury.network].amount_atomic if treasury.network in claims else 0
     if asset.delivery != Delivered.ON_CLAIM:
-        return [Vault(asset.rate, held_atomic)]
+        return [Vault(asset.rate, held_atomic, claimed)]
     option = await repository_options.option(session, asset.id, treasury.network)
     if option is None:
         return []
-    claimed = claims[treasury.network].amount_atomic if treasury.network in claims else 0
     return [Vault(option.rate, held_atomic, claimed, option.enabled)]
 
 

@@ -19,7 +19,7 @@ from guerdon.txmanager.models import Contract
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What claims that are not over hold: points, and the tokens that they are to become."""
+    """What claims and drops that are not over hold: points, and the tokens that they are to become."""
 
     points: int
     amount_atomic: int
@@ -82,12 +82,18 @@ async def no_default(session: PlatformSession, asset_id: UUID, namespace: str) -
 
 
 async def claims_by_network(session: PlatformSession, asset_id: UUID) -> dict[str, Claimed]:
-    """What all programs' claims that are not over hold of an asset, by network (SAFETY S2: sums alone)."""
-    rows = await session.execute(
-        text("select network, points, amount_atomic from promised_claims_v1() where asset_id = :asset_id"),
-        {"asset_id": asset_id},
-    )
+    """What all programs' claims, and leaves of drops, that are not over hold of an asset, by network (SAFETY S2: sums alone)."""
+    rows = await session.execute(_FIXED, {"asset_id": asset_id})
     return {row.network: Claimed(int(row.points), int(row.amount_atomic)) for row in rows}
+
+
+_FIXED = text(
+    """
+    select network, sum(points) as points, sum(amount_atomic) as amount_atomic
+      from (select * from promised_claims_v1() union all select * from promised_drops_v1()) fixed
+     where asset_id = :asset_id group by network
+    """
+)
 
 
 async def minter_of(session: AsyncSession, network: str, token_address: str) -> str | None:

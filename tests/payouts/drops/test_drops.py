@@ -9,7 +9,9 @@ from uuid import UUID
 import pytest
 
 from guerdon.kit.ids import uuid7
+from guerdon.ledger import service as ledger
 from guerdon.ledger.models import PostingKind
+from guerdon.ledger.postings import Movement
 from guerdon.payouts import drops
 from guerdon.payouts.drops import whole
 from guerdon.payouts.errors_drops import (
@@ -129,7 +131,13 @@ async def test_s31_without_funds_a_drop_waits_and_goes_on_once_funded(house: Hou
         await house.until(lambda: house.value("select count(*) > 0 from outbox where kind = 'drop.cannot_publish'"))
         assert await house.value("select count(*) from intents where kind = 'publish_drop'") == 0
         await stage.all_is_well()
+        # Nor does it take what backs others' points.
+        other = await house.stocked_program(house.asset_id, 7)
         await house.owner.execute("update treasuries set period_limit = null, period_seconds = null")
+        await house.until(lambda: house.value("select reason like '%too little for 7 of the points%' from drops"))
+        async with house.database.program(other) as session:
+            defund = Movement(PostingKind.DEFUND, uuid7(), house.asset_id, 7)
+            await ledger.post(session, other, [defund], house.clock.now())
         await stage.until(drop, "published")
         assert await house.value("select count(*) = 0 from outbox where kind = 'drop.cannot_publish' and resolved_at is null")
         await stage.all_is_well()

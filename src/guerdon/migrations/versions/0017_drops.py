@@ -29,6 +29,17 @@ language sql stable security definer set search_path = pg_catalog, public as $$
 $$
 """
 
+# What leaves that nobody claimed yet fixed of each treasury, over all tenants, for the platform alone (SAFETY S2, S3).
+_PROMISED = """
+create function promised_drops_v1() returns table (asset_id uuid, network text, points numeric, amount_atomic numeric)
+language sql stable security definer set search_path = pg_catalog, public as $$
+    select l.asset_id, s.network, sum(l.points), sum(l.amount_atomic)
+      from drop_leaves l join drop_seasons s on s.program_id = l.program_id and s.id = l.season_id
+     where l.fate = 'waiting' and (select current_setting('guerdon.platform', true)) = 'on'
+     group by l.asset_id, s.network
+$$
+"""
+
 
 def upgrade() -> None:
     for statement in Path(__file__).with_suffix(".sql").read_text(encoding="utf-8").split(";\n"):
@@ -39,12 +50,14 @@ def upgrade() -> None:
             op.execute(statement)
         # Nothing of a drop is ever deleted.
         op.execute(f"grant select, insert, update on {table} to guerdon_app")
-    op.execute(_GAUGES)
-    op.execute("revoke all on function guerdon_drop_gauges_v1() from public")
-    op.execute("grant execute on function guerdon_drop_gauges_v1() to guerdon_app")
+    for function, definition in (("guerdon_drop_gauges_v1()", _GAUGES), ("promised_drops_v1()", _PROMISED)):
+        op.execute(definition)
+        op.execute(f"revoke all on function {function} from public")
+        op.execute(f"grant execute on function {function} to guerdon_app")
 
 
 def downgrade() -> None:
+    op.execute("drop function promised_drops_v1()")
     op.execute("drop function guerdon_drop_gauges_v1()")
     for table in ("drop_trees", "drop_leaves", "drops", "drop_seasons"):
         op.execute(f"drop table {table}")

@@ -87,6 +87,7 @@ create table drop_leaves (
 create index ix_drop_leaves_account on drop_leaves (program_id, account_id, season_id);
 create index ix_drop_leaves_address on drop_leaves (program_id, season_id, address);
 create index ix_drop_leaves_waiting on drop_leaves (program_id, season_id, drop_id, address) where fate = 'waiting';
+create index ix_drop_leaves_promised on drop_leaves (asset_id, program_id, season_id) include (points, amount_atomic) where fate = 'waiting';
 create unique index uq_drop_leaves_account on drop_leaves (program_id, drop_id, account_id) where points > 0;
 alter table drop_leaves set (fillfactor = 80);
 create table drop_trees (
