@@ -131,7 +131,9 @@ class _Chunk:
 
 
 async def leave_stale_out(deps: PayoutDeps, terms: DropTerms, drop: Drop) -> None:
-    """Give back what is for addresses that their accounts lost since, or that are denied now (SAFETY S5)."""
+    """Give back what is for addresses that their accounts lost since, or that are denied now, and what a debt has to be repaid
+    of (SAFETY S5, S13).
+    """
 
     async def leave_out(session: PlatformSession) -> bool:
         locked = await repository.lock_drop(session, drop.program_id, drop.id, DropState.COLLECTED)
@@ -157,15 +159,19 @@ async def commit_root(deps: PayoutDeps, terms: DropTerms, drop: Drop) -> None:
         return
     async with deps.database.program(drop.program_id) as session:
         found = await repository.leaf_amounts(session, drop)
-        sums = await repository.sums(session, drop)
-    tree, places = await asyncio.to_thread(_build, season, found) if sums.points else (None, [])
+    tree, places = await asyncio.to_thread(_build, season, found) if found else (None, [])
 
     async def store(session: PlatformSession) -> None:
         locked = await repository.lock_drop(session, drop.program_id, drop.id, DropState.COLLECTED)
         if locked is None:
             return
+        async with program_scope(session, drop.program_id):
+            sums = await repository.sums(session, locked)
+        if (sums.leaves, sums.total_atomic) != (len(found), sum(amount for _, amount in found)):
+            # Somebody else has left leaves out since they were read: what is in the tree is paid, so it is built anew.
+            return
         locked.updated_at = await transaction_time(session)
-        if tree is None:
+        if tree is None or not sums.points:
             locked.state, locked.reason = DropState.CANCELLING, "no account has that many points"
             return
         async with program_scope(session, drop.program_id):

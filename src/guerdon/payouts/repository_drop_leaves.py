@@ -120,7 +120,8 @@ async def carry_over(session: ScopedSession, drop: Drop, earlier: UUID, limit: i
     return (0, None) if row is None else (int(row["number"]), row["last"])
 
 
-# What an account no longer has, or the program no longer deals with, since it was collected (SAFETY S5).
+# What an account no longer has, the program no longer deals with, or a debt is to be repaid of first, since it was collected
+# (SAFETY S5, S13).
 _STALE = """
 select l.drop_id, l.address, l.asset_id, l.account_id, l.points, l.amount_atomic
   from drop_leaves l join accounts a on a.program_id = l.program_id and a.id = l.account_id
@@ -129,13 +130,15 @@ select l.drop_id, l.address, l.asset_id, l.account_id, l.points, l.amount_atomic
             select from addresses p
              where p.program_id = l.program_id and p.account_id = l.account_id and p.namespace = 'eip155'
                and p.address = l.address and p.verified_at is not null and p.removed_at is null and p.chain_id is null))
-        or exists (select from denied_addresses d where d.program_id = l.program_id and d.address = l.address))
+        or exists (select from denied_addresses d where d.program_id = l.program_id and d.address = l.address)
+        or exists (select from account_balances b where b.program_id = l.program_id and b.asset_id = l.asset_id
+                                                     and b.account_id = l.account_id and b.debt > 0))
  order by l.address limit :limit for update of l
 """
 
 
 async def lock_stale(session: ScopedSession, drop: Drop, limit: int) -> list[Waiting]:
-    """Leaves of a drop whose address its account may not be paid at any more."""
+    """Leaves of a drop whose account may not be paid, or not at that address, any more."""
     told = {"program_id": drop.program_id, "drop_id": drop.id, "limit": limit}
     return [Waiting(*row) for row in await session.execute(text(_STALE), told)]
 
