@@ -80,9 +80,12 @@ async def _scan(deps: PayoutDeps, terms: DropTerms, rpc: Rpc, season: DropSeason
         last = min(scanned + terms.scan_blocks, final.number)
         logs = await _logs(rpc, season, scanned + 1, last)
         closed = any(drop_contract.is_closed(one) for one in logs)
+        if closed and not final.season.closed:
+            message = "logs tell that it is closed, and the contract that it is not"
+            raise ClaimsDifferError(message)
         finality = await _treasury_finality(deps, rpc, season) if closed else None
         # A closed season pays no more, so what it says later is what it said when it closed.
-        expected = final.season if last == final.number or (closed and final.season.closed) else None
+        expected = final.season if last == final.number or closed else None
         taken = await run_in_platform(deps.database, _Range(season, scanned, last, logs, expected, finality))
         if not taken:
             return False

@@ -90,7 +90,8 @@ async def contract_address(session: AsyncSession, network: str, name: str) -> st
 
 async def landed_unsettled(session: PlatformSession, treasury_id: UUID, block: int) -> int:
     """Tokens that left the treasury at or before `block` for payouts and claims whose postings are not made yet, in atomic
-    units: paid by batches, or lying in drops until they are claimed or come back.
+    units: paid by batches, or lying in drops until they are claimed or come back. Anybody may close a drop whose window is over:
+    from then on its tokens count only if it is known not to be closed by `block`.
     """
     total = await session.scalar(
         text(
@@ -99,6 +100,7 @@ async def landed_unsettled(session: PlatformSession, treasury_id: UUID, block: i
                  + (select coalesce(sum(s.total_atomic - s.claimed_atomic), 0)
                       from drop_seasons s left join intents c on c.id = s.close_intent_id
                      where s.treasury_id = :treasury_id and s.state in ('open', 'closing')
+                       and (s.closes_at > now() + interval '1 minute' or s.scanned_block >= :block)
                        and not coalesce(c.state in ('included', 'final') and c.succeeded and c.block_number <= :block, false))
                  + (select coalesce(sum(d.added_atomic), 0)
                       from drops d join drop_seasons s on s.program_id = d.program_id and s.id = d.season_id

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from guerdon.chains.drop_contract import CLOSED_TOPIC
 from guerdon.chains.jsonrpc import Call
 from guerdon.kit.ids import uuid7
 from guerdon.ledger import service as ledger
@@ -109,11 +110,43 @@ class _ForgetfulNode:
         return [[] if call[0] == "eth_getLogs" else answer for call, answer in zip(calls, found, strict=True)]
 
 
-async def test_s31_a_node_that_tells_of_no_claims_is_not_believed(house: House) -> None:
+class _HastyNode:
+    """Tells that every season is closed."""
+
+    def __init__(self, rpc: Any) -> None:
+        self._rpc = rpc
+
+    async def batch(self, calls: Sequence[Call]) -> list[Any]:
+        return [
+            [self._closed(*call[1])] if call[0] == "eth_getLogs" else answer
+            for call, answer in zip(calls, await self._rpc.batch(calls), strict=True)
+        ]
+
+    @staticmethod
+    def _closed(query: Any) -> dict[str, Any]:
+        return {
+            "address": query["address"], "topics": [CLOSED_TOPIC, query["topics"][1]], "data": "0x" + "00" * 32,
+            "blockNumber": query["toBlock"], "transactionHash": "0x" + "cd" * 32, "blockHash": "0x" + "ab" * 32, "logIndex": "0x0",
+            "transactionIndex": "0x0", "removed": False,
+        }  # fmt: skip
+
+
+async def test_s31_a_node_that_tells_of_no_claims_or_of_a_close_that_was_none_is_not_believed(house: House) -> None:
     async with house.working():
         stage = await a_stage(house)
         ann, bob = [await stage.account(100) for _ in range(2)]
         drop = await stage.published()
+
+    async def hasty(_network: str, /) -> Any:
+        return _HastyNode(house.rpc)
+
+    async def is_told() -> bool:
+        await house.node.mine()
+        await drops_jobs.advance(PayoutDeps(house.database, hasty, house.terms), QUICK_DROPS)
+        return await house.value("select count(*) = 1 from outbox where kind = 'drop.claims_differ' and resolved_at is null")
+
+    await house.until(is_told)
+    assert await stage.season_state(drop) == "open"
 
     async def forgetful(_network: str, /) -> Any:
         return _ForgetfulNode(house.rpc)
