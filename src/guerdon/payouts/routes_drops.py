@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from guerdon.payouts import drops
 from guerdon.payouts import repository_drops as repository
 from guerdon.payouts import routes as payouts
 from guerdon.payouts.deps import PayoutDeps
-from guerdon.payouts.drops import NewDrop
+from guerdon.payouts.drops import NewDrop, Proof
 from guerdon.payouts.errors_drops import DropNotFoundError, DropNotPossibleError, DropProofNotFoundError
 from guerdon.payouts.schemas_drops import (
     DropCancel,
@@ -60,7 +61,7 @@ async def create_drop(body: NewDropBody, request: Writing) -> Response:
         made = await drops.create(session, asked)
         return await _view(session, program.id, made.id)
 
-    return await request.write_platform(body, work, status=202)
+    return await request.write_platform(body, work, status=202, program_id=program.id)
 
 
 @router.get("")
@@ -114,9 +115,13 @@ async def show_own_drop_proof(season_id: UUID, request: Member) -> SnakePage[Dro
     async with request.services.database.program(program.id) as session:
         rows = await repository.leaves_of_account(session, program.id, account.id, None, 1_000)
         places = dict.fromkeys(row.address for row in rows if row.season_id == season_id)
-        if not places:
+        found: list[Proof] = []
+        for address in places:
+            # An address of a root that is not on chain, or was given up, has none; the others can be claimed all the same.
+            with suppress(DropProofNotFoundError):
+                found.append(await drops.proof(session, program.id, season_id, address))
+        if not found:
             raise DropProofNotFoundError
-        found = [await drops.proof(session, program.id, season_id, address) for address in places]
         now = await transaction_time(session)
     return SnakePage(items=[proof_view(one, now) for one in found], next_cursor=None)
 

@@ -87,10 +87,14 @@ class Administration:
         work: Callable[[PlatformSession], Awaitable[BaseModel | None]],
         *,
         status: int = 200,
+        program_id: UUID | None = None,
     ) -> Response:
-        """Do `work` once for an idempotency key, in a transaction of the platform."""
+        """Do `work` once for an idempotency key, in a transaction of the platform.
+
+        `program_id` is that of the program that it is done for, where the path does not name it: each has keys of its own.
+        """
         async with self.services.database.platform() as session:
-            return await self._once(session, PLATFORM_PROGRAM_ID, body, lambda: work(session), status)
+            return await self._once(session, PLATFORM_PROGRAM_ID, body, lambda: work(session), status, done_for=program_id)
 
     async def _once(
         self,
@@ -99,6 +103,8 @@ class Administration:
         body: BaseModel | None,
         work: Callable[[], Awaitable[BaseModel | None]],
         status: int,
+        *,
+        done_for: UUID | None = None,
     ) -> Response:
         async def run() -> Answer:
             result = await work()
@@ -110,7 +116,8 @@ class Administration:
             answer = await run()
         else:
             # Not the key's id: another admin key of the same program may repeat the request (SAFETY S12, rotation).
-            key = RequestKey(program_id, self.operation, "operator", self.idempotency_key)
+            operation = self.operation if done_for is None else f"{self.operation} {done_for}"
+            key = RequestKey(program_id, operation, "operator", self.idempotency_key)
             answer = await once(session, self.services.secrets, key, self._canonical(body), run)
         return Response(answer.body, answer.status, media_type="application/json" if answer.body else None)
 
