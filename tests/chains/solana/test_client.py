@@ -14,6 +14,7 @@ from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from guerdon.chains.jsonrpc import Call
 from guerdon.chains.networks import KNOWN_NETWORKS
 from guerdon.chains.port import BadAnswerError, ChainUnavailableError, RpcError, WrongChainError
 from guerdon.chains.solana import instructions, messages
@@ -304,3 +305,33 @@ async def test_another_transaction_than_asked_for_is_not_believed(solana: Solana
         assert found == await client.transaction(signature)
         with pytest.raises(BadAnswerError, match="another one"):
             await liar.transaction(other)
+
+
+class _Balanced(SolanaClient):
+    """Several nodes behind one address: the accounts are of another slot than the height."""
+
+    height_at, accounts_at = 0, 0
+
+    async def known(self, *calls: Call) -> list[Any]:
+        told: dict[str, Any] = {
+            "getEpochInfo": {"absoluteSlot": self.height_at, "blockHeight": self.height_at},
+            "getFirstAvailableBlock": 0,
+            "getMultipleAccounts": {"context": {"slot": self.accounts_at}, "value": [None]},
+            "getSignatureStatuses": {"context": {"slot": self.height_at}, "value": [None]},
+        }
+        return [told[method] for method, _ in calls]
+
+
+@pytest.mark.parametrize(("height_at", "accounts_at"), [(90, 120), (120, 90), (120, 119), (120, 120)])
+async def test_s18_a_marker_that_was_read_before_the_height_its_forms_expire_by_is_no_knowledge(
+    height_at: int, accounts_at: int
+) -> None:
+    async with _Balanced("http://127.0.0.1:1") as client:
+        client.height_at, client.accounts_at = height_at, accounts_at
+        asked = client.second_look(WALLET, [(["signature"], UNUSED)], 100)
+        if 100 <= height_at <= accounts_at:
+            (seen,) = await asked
+            assert (seen.finalized_slot, seen.finalized_height, seen.marker_exists) == (120, 120, False)
+            return
+        with pytest.raises(BadAnswerError):
+            await asked

@@ -1,4 +1,4 @@
-"""A rate that changes, and a claim that ends, while others claim and fund: what backs points is one and the same for all (SAFETY S3)."""
+"""Claims beside what else happens at the same time, by rows alone: a rate that changes, a review, a payout's delivery (SAFETY S3, S15)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from guerdon.kit import driver
 from guerdon.kit.database import Database, PlatformSession
 from guerdon.ledger.rates import Rate
+from guerdon.payouts import repository as payouts
+from guerdon.payouts.claims.errors import ClaimNotInReviewError
 from guerdon.payouts.claims.review import Verdict, review
 from guerdon.payouts.claims.service import ClaimRequest, request_claim
 from guerdon.programs.models import Program
@@ -53,3 +55,14 @@ async def test_s3_a_claim_that_ends_while_backing_is_compared_is_counted_once(
 
     monkeypatch.setattr(repository_treasuries, "treasuries_of_asset", meanwhile)
     assert await bank.missing(60) >= 60
+
+
+async def test_s15_a_review_of_what_is_on_its_way_waits_for_nobody(bank: Bank) -> None:
+    """Who delivers a payout has it locked before its balance: whoever waited the other way round would wait for ever."""
+    claim = await bank.claim(await bank.account(100), 60)
+    async with bank.house.database.program(bank.program) as delivering:
+        await payouts.lock_deliveries(delivering, bank.program, [claim.id])
+        async with bank.house.database.program(bank.program) as session:
+            reviewing = review(session, bank.program, claim.id, Verdict(approved=True, reason="late", by="op"))
+            with pytest.raises(ClaimNotInReviewError):
+                await asyncio.wait_for(reviewing, 5)

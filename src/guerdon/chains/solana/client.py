@@ -262,11 +262,11 @@ class SolanaClient(SolanaRpc):
         )
         finalized_slot, finalized_height = _position(epoch, least_slot)
         statuses = answers.statuses(parts, pages, finalized_slot).known
-        read_at, found = _accounts(markers, accounts, least_slot)
+        # Markers are as old as the height, or newer: else a form could have landed in between, and expired by that height.
+        _, found = _accounts(markers, accounts, finalized_slot)
         return [
             SecondLook(
-                # Whatever was read at the older of the two slots counts.
-                finalized_slot=min(finalized_slot, read_at),
+                finalized_slot=finalized_slot,
                 finalized_height=finalized_height,
                 statuses={one: statuses[one] for one in group if one in statuses},
                 marker_exists=None if marker is None else is_marker(found[marker], treasury),

@@ -113,7 +113,7 @@ async def turn_away(
     """
 
     async def one(session: ProgramSession, claim_id: UUID) -> None:
-        claim, delivery = await locked(session, program_id, claim_id)
+        claim, delivery = await locked(session, program_id, claim_id, DeliveryState.APPROVED)
         if delivery.state != DeliveryState.APPROVED:
             return
         now = await transaction_time(session)

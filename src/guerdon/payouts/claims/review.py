@@ -34,7 +34,7 @@ async def review(session: ScopedSession, program_id: UUID, claim_id: UUID, verdi
     Raises `ClaimNotFoundError`, `ClaimNotInReviewError`, and `AddressDeniedError` where its destination is on the deny-list:
     then it can only be refused.
     """
-    claim, delivery = await locked(session, program_id, claim_id)
+    claim, delivery = await locked(session, program_id, claim_id, DeliveryState.IN_REVIEW)
     if delivery.state != DeliveryState.IN_REVIEW:
         raise ClaimNotInReviewError(details={"state": delivery.state})
     now = await transaction_time(session)
@@ -53,12 +53,19 @@ async def review(session: ScopedSession, program_id: UUID, claim_id: UUID, verdi
     return claim, delivery
 
 
-async def locked(session: ScopedSession, program_id: UUID, claim_id: UUID) -> tuple[repository.Claim, Delivery]:
-    """A claim with its payout, its account's balance locked before it (SAFETY S15). Raises `ClaimNotFoundError`."""
+async def locked(
+    session: ScopedSession, program_id: UUID, claim_id: UUID, state: DeliveryState
+) -> tuple[repository.Claim, Delivery]:
+    """A claim with its payout, its account's balance locked before it (SAFETY S15). Raises `ClaimNotFoundError`.
+
+    Where it is not in `state` nothing is locked: who delivers it locks its payout before the balance.
+    """
     found = await repository.claim(session, program_id, claim_id)
     if found is None:
         raise ClaimNotFoundError
-    claim = found[0]
+    claim, seen = found
+    if seen.state != state:
+        return found
     await ledger_repository.lock_account_balances(session, program_id, [(claim.asset_id, claim.account_id)])
     (delivery,) = await payouts.lock_deliveries(session, program_id, [claim_id])
     return claim, delivery
