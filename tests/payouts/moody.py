@@ -54,7 +54,7 @@ class MoodyToken:
     @classmethod
     async def deploy(cls, node: Node) -> MoodyToken:
         code = await asyncio.to_thread(creation_code)
-        receipt = await _sent(node, {"from": OUTSIDER, "data": code, "gas": hex(5_000_000)})
+        receipt = await sent(node, {"from": OUTSIDER, "data": code, "gas": hex(5_000_000)})
         return cls(node, receipt["contractAddress"])
 
     async def mint(self, to: str, amount: int) -> str:
@@ -78,11 +78,11 @@ class MoodyToken:
 
     async def _call(self, signature: str, types: tuple[str, ...], *arguments: object) -> str:
         data = keccak(signature.encode())[:4] + encode(types, arguments)
-        receipt = await _sent(self.node, {"from": OUTSIDER, "to": self.address, "data": f"0x{data.hex()}", "gas": hex(300_000)})
+        receipt = await sent(self.node, {"from": OUTSIDER, "to": self.address, "data": f"0x{data.hex()}", "gas": hex(300_000)})
         return receipt["transactionHash"]
 
 
-async def _sent(node: Node, transaction: dict[str, str]) -> dict[str, str]:
+async def sent(node: Node, transaction: dict[str, str]) -> dict[str, str]:
     """The receipt of a transaction of the faucet's; the node has to be mining."""
     transaction_hash = await node.rpc("eth_sendTransaction", transaction)
     for _ in range(200):

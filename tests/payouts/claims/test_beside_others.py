@@ -9,9 +9,11 @@ import pytest
 
 from guerdon.kit import driver
 from guerdon.kit.database import Database, PlatformSession
+from guerdon.kit.ids import uuid7
 from guerdon.ledger.rates import Rate
 from guerdon.payouts import repository as payouts
-from guerdon.payouts.claims.errors import ClaimNotInReviewError
+from guerdon.payouts.claims import checks
+from guerdon.payouts.claims.errors import ClaimCooldownError, ClaimNotInReviewError
 from guerdon.payouts.claims.review import Verdict, review
 from guerdon.payouts.claims.service import ClaimRequest, request_claim
 from guerdon.programs.models import Program
@@ -66,3 +68,23 @@ async def test_s15_a_review_of_what_is_on_its_way_waits_for_nobody(bank: Bank) -
             reviewing = review(session, bank.program, claim.id, Verdict(approved=True, reason="late", by="op"))
             with pytest.raises(ClaimNotInReviewError):
                 await asyncio.wait_for(reviewing, 5)
+
+
+async def test_a_claim_that_was_refused_counts_against_no_limit(bank: Bank) -> None:
+    await bank.set_option(Rate(10), period_points=60, period_seconds=3600, cooldown_seconds=3600)
+    await bank.house.owner.execute("update programs set claim_review_points = 1")
+    ann = await bank.account(100)
+    refused = await bank.claim(ann, 60)
+    async with bank.house.database.program(bank.program) as session:
+        await review(session, bank.program, refused.id, Verdict(approved=False, reason="no", by="op"))
+    assert (await bank.claim(ann, 60)).points_claimed == 60
+    with pytest.raises(ClaimCooldownError):
+        await bank.claim(ann, 1)
+
+
+async def test_a_claim_that_is_reserved_meanwhile_is_not_turned_away(bank: Bank) -> None:
+    ann = await bank.account(100)
+    claim = await bank.claim(ann, 60)
+    await bank.house.owner.execute("update deliveries set state = 'reserved', batch_id = $1", uuid7())
+    await checks.turn_away(bank.house.database, bank.program, [claim.id], unproven=[claim.id])
+    assert (await bank.state(claim.id), await bank.balance(ann)) == ("reserved", (40, 60, 0, 0))

@@ -11,16 +11,18 @@ from uuid import UUID
 import pytest
 
 from guerdon.accounts import denials
+from guerdon.chains.drop_contract import CLAIMED_TOPIC
+from guerdon.chains.port import Log
 from guerdon.kit import driver
-from guerdon.kit.database import Database
+from guerdon.kit.database import Database, run_in_platform
 from guerdon.kit.ids import uuid7
 from guerdon.ledger import service as ledger
 from guerdon.ledger.models import PostingKind
 from guerdon.ledger.postings import Movement
 from guerdon.ledger.rates import Rate
-from guerdon.payouts import drops, drops_collecting
+from guerdon.payouts import drops, drops_claims, drops_collecting
 from guerdon.payouts.drops import NewDrop
-from guerdon.payouts.models_drops import Drop
+from guerdon.payouts.models_drops import Drop, DropSeason
 from guerdon.payouts.terms_drops import DropTerms
 from tests.payouts.claims.bank import Bank, a_bank_on_paper
 from tests.support.postgres import Urls
@@ -31,11 +33,11 @@ async def bank(database: Database, database_urls: Urls, owner: driver.RawConnect
     return await a_bank_on_paper(database, database_urls, owner)
 
 
-async def collected(bank: Bank) -> Drop:
-    """A drop for everybody, whose points are held."""
+async def collected(bank: Bank, **changes: Any) -> Drop:
+    """A drop for everybody, or as the changes say, whose points are held."""
     now = bank.house.clock.now()
     async with bank.house.database.platform() as session:
-        drop = await drops.create(session, NewDrop(bank.program, bank.points, now, now + timedelta(days=30)))
+        drop = await drops.create(session, NewDrop(bank.program, bank.points, now, now + timedelta(days=30), **changes))
     await drops_collecting.collect(bank.house.deps, DropTerms(), drop)
     return await found(bank, drop.id)
 
@@ -108,3 +110,53 @@ async def test_s3_tokens_that_somebody_may_have_returned_from_a_drop_are_counted
     # At block 10 it was still open, and 400 lie in it.
     await bank.house.owner.execute("update drop_seasons set scanned_block = 10; update treasuries set balance_final = 600")
     assert await bank.missing() == 0
+
+
+async def test_s5_who_is_denied_has_too_little_or_asks_for_too_much_is_in_no_drop(bank: Bank) -> None:
+    ann, bob, eve, dan = [await bank.account(points) for points in (30, 30, 30, 10)]
+    async with bank.house.database.program(bank.program) as session:
+        await denials.deny(session, bank.program, (await bank.wallet(bob)).lower(), "stolen", bank.house.clock.now())
+    chosen = [(ann, 20), (bob, 20), (eve, 31), (dan, 10)]
+    drop = await collected(bank, accounts=chosen, minimum_points=20)
+    assert [await bank.balance(one) for one in (ann, bob, eve, dan)] == [
+        (10, 20, 0, 0), (30, 0, 0, 0), (30, 0, 0, 0), (10, 0, 0, 0),
+    ]  # fmt: skip
+    assert drop.state == "collected"
+
+
+async def opened(bank: Bank) -> DropSeason:
+    """The season of a drop for everybody, as it is once its root is final."""
+    drop = await collected(bank)
+    await drops_collecting.commit_root(bank.house.deps, DropTerms(), drop)
+    await bank.house.owner.execute(
+        """
+        update drops set state = 'published', published_at = now();
+        update drop_seasons set state = 'open', published_block = 1, scanned_block = 1, total_atomic = 1000;
+        """
+    )
+    async with bank.house.database.platform() as session:
+        return await session.get_one(DropSeason, (bank.program, drop.season_id), populate_existing=True)
+
+
+def claimed(season: DropSeason, wallet: str, cumulative: int, amount: int) -> Log:
+    """What the contract logs when it pays somebody."""
+    data = cumulative.to_bytes(32) + amount.to_bytes(32)
+    topics = (CLAIMED_TOPIC, season.chain_season, "0x" + wallet[2:].lower().rjust(64, "0"))
+    return Log(season.contract, topics, data, 0, 0, "0x" + "cd" * 32, 3, "0x" + "ab" * 32)
+
+
+async def test_s31_a_range_is_delivered_once_and_only_as_the_leaves_say(bank: Bank) -> None:
+    ann, bob = await bank.account(60), await bank.account(40)
+    season = await opened(bank)
+
+    async def read(last: int, *logs: Log) -> bool:
+        return await run_in_platform(bank.house.database, drops_claims._Range(season, 1, last, logs, None, None))
+
+    for wrong in (claimed(season, await bank.wallet(ann), 600, 599), claimed(season, await bank.wallet(bob), 500, 500)):
+        with pytest.raises(drops_claims.ClaimsDifferError):
+            await read(5, wrong)
+    right = claimed(season, await bank.wallet(ann), 600, 600)
+    assert await read(5, right)
+    assert not await read(9, right, claimed(season, await bank.wallet(bob), 400, 400))
+    assert (await bank.balance(ann), await bank.balance(bob)) == ((0, 0, 60, 0), (0, 40, 0, 0))
+    assert await bank.house.value("select (claimed_atomic, scanned_block) = (600, 5) from drop_seasons")
