@@ -46,10 +46,10 @@ from guerdon.earning import routes as earning
 from guerdon.earning import routes_balance as balances
 from guerdon.earning import routes_campaigns as campaigns
 from guerdon.earning import routes_members as public_campaigns
-from guerdon.earning.service_volume import standing_of
+from guerdon.earning.service_volume import tier_of
 from guerdon.earning.simulation import SettledHistory
 from guerdon.kit.clock import Clock, SystemClock
-from guerdon.kit.database import Database, ScopedSession
+from guerdon.kit.database import Database
 from guerdon.kit.direct_http import Direct
 from guerdon.kit.ids import uuid7
 from guerdon.kit.metrics import Gauges, serve_metrics
@@ -125,15 +125,12 @@ class Runtime:
     gauges: Gauges
     chain: ChainClients
     """`await runtime.chain("local")` is the client of a network, opened once and its genesis checked."""
+    tier_of = staticmethod(tier_of)
 
     def payout_deps(self) -> PayoutDeps:
         """What the steps of payouts take."""
         terms = PayoutTerms(batch_size=self.settings.payout_batch_size)
         return PayoutDeps(self.database, self.chain, terms, self.chain.solana)
-
-    async def tier_of(self, session: ScopedSession, program_id: UUID, account_id: UUID) -> str:
-        """An account's tier now, computed from what was settled."""
-        return (await standing_of(session, program_id, account_id, self.clock.now())).tier.name
 
     def settled_history(self) -> SettledHistory:
         """What a simulation of a campaign runs over."""
@@ -156,8 +153,7 @@ async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> Asy
     `SchemaError`, `MasterSecretError` (another secret key than this database was made with).
     """
     if settings.database_url is None:
-        message = "no database is given"
-        raise StartupError(message, "set DATABASE_URL, or start everything on this machine with `guerdon up`")
+        raise StartupError("no database is given", "set DATABASE_URL, or start everything on this machine with `guerdon up`")
     present = clock or SystemClock()
     ring = key_ring(settings)
     database = Database(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -59,8 +60,8 @@ class MemberServices(Services, Protocol):
         """The chains' clients, by network."""
         ...
 
-    async def tier_of(self, session: ScopedSession, program_id: UUID, account_id: UUID) -> str:
-        """An account's tier now, computed from what was settled."""
+    async def tier_of(self, session: ScopedSession, program_id: UUID, account_id: UUID, now: datetime, /) -> str:
+        """An account's tier at `now`, computed from what was settled."""
         ...
 
 

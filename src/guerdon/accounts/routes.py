@@ -147,7 +147,9 @@ async def remove_address(address_id: AddressPath, request: WritingMember) -> Res
 
 
 async def _account_view(request: MemberRequest, session: ScopedSession, program: Program, account: Account) -> AccountView:
-    return await views.account_view(session, program, account, await request.services.tier_of(session, program.id, account.id))
+    running = request.services
+    tier = await running.tier_of(session, program.id, account.id, running.clock.now())
+    return await views.account_view(session, program, account, tier)
 
 
 async def _origin(request: MemberRequest, program: Program) -> str:

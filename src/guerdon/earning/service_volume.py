@@ -76,6 +76,11 @@ async def standing_of(session: ScopedSession, program_id: UUID, account_id: UUID
     return standing(terms, volumes.get(account_id, {}), today)
 
 
+async def tier_of(session: ScopedSession, program_id: UUID, account_id: UUID, now: datetime) -> str:
+    """The name of an account's tier at `now`."""
+    return (await standing_of(session, program_id, account_id, now)).tier.name
+
+
 async def _terms(session: ProgramSession) -> VolumeTerms:
     terms = await repository.terms_of(session, session.program_id)
     if terms is None:
