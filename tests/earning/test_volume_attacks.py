@@ -19,7 +19,7 @@ from guerdon.earning.volume_state import NothingEarned, SettlementEarned
 from guerdon.earning.volume_terms import LARGEST_VOLUME, Held
 from guerdon.earning.volume_undoing import undo
 from guerdon.kit.database import Database, ProgramSession, run_in_program
-from tests.earning.house import ANN, BOB, CID, DAY, NOW, House, a_house, paid
+from tests.earning.house import ANN, BOB, CID, DAY, FLAT, NOW, House, a_house, paid
 
 
 async def test_s10_each_payment_is_decided_by_the_version_of_its_time_however_changes_race(database: Database) -> None:
@@ -166,3 +166,29 @@ async def test_dates_at_the_edge_of_a_day_and_a_window_are_the_chains_in_utc(dat
     async with database.program(house.program_id) as session:
         days = await session.execute(text("select day::text, settlements from account_volumes order by day"))
     assert [tuple(row) for row in days] == [((midnight - DAY).date().isoformat(), 1), (midnight.date().isoformat(), 3)]
+
+
+async def test_what_waits_for_a_review_makes_no_tier_and_reaches_nothing_for_what_does_not(database: Database) -> None:
+    """Held points of suspicious payments would come out by a clean one that is paid for their volume."""
+    tiers = [*FLAT, {"name": "gold", "volume_micro_usd": "1000000000", "multiplier": "2"}]
+    house = await a_house(database, tiers=tiers)
+    await house.campaign("threshold", threshold_volume="1000000000", threshold_points="500")
+    await house.campaign("bonus", milestones=[{"count": 3, "bonus_points": "70"}])
+    await house.campaign("multiplier", multiplier="2", threshold_volume="999000000")
+    washed = [paid(999_990_000, review="a loop"), paid(5_000_000, review="a loop")]
+    await house.credit(*washed)
+    # In a batch of its own, and in one with more of that kind.
+    await house.credit(paid(10_000))
+    await house.credit(paid(5_000_000, review="a loop", at=NOW - DAY), paid(10_000))
+    assert (await house.points())[0] == 2
+    assert await house.findings() == []
+
+    async def approved(session: ProgramSession) -> int:
+        return await approve(session, house.program_id, [one.id for one in washed], NOW)
+
+    assert await run_in_program(house.database, house.program_id, approved) == 2
+    before = (await house.points())[0]
+    await house.credit(paid(10_000))
+    # Twice by its tier, twice by its campaign.
+    assert (await house.points())[0] - before == 4
+    assert await house.findings() == []

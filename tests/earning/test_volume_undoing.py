@@ -64,11 +64,11 @@ async def test_a_point_that_became_whole_with_what_is_gone_is_taken_of_another(d
 async def test_a_milestone_that_is_not_reached_without_it_is_taken_from_what_it_was_paid_with(database: Database) -> None:
     house = await a_house(database)
     campaign = await house.campaign("threshold", threshold_volume="100000", threshold_points="500", max_budget_points="500")
-    washed, honest = paid(90_000, review="a loop"), paid(20_000)
-    await house.credit(washed)
+    lost, honest = paid(90_000, is_final=False), paid(20_000)
+    await house.credit(lost)
     await house.credit(honest)
     assert await house.points() == (502, 9, 0)
-    undone = await take_back(house, washed, why=Held.REJECTED)
+    undone = await take_back(house, lost)
     assert (undone.from_held, undone.from_available) == (9, 500)
     assert (await house.points(), await house.spending(campaign)) == ((2, 0, 0), (0, 0))
     assert await house.findings() == []

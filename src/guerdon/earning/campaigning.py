@@ -127,7 +127,7 @@ def _multipliers(
 
 
 def _applies(settled: Settled, terms: CampaignTerms, state: VolumeState) -> bool:
-    before = state.participation(terms.campaign_id, settled.account_id).volume_micro_usd
+    before, _ = state.participation(terms.campaign_id, settled.account_id).before(settled)
     return before >= (terms.threshold_volume or 0)
 
 
@@ -157,7 +157,8 @@ def _multiplied(
 
 def _milestones(settled: Settled, terms: CampaignTerms, state: VolumeState, allowance: Allowance, parts: Parts) -> None:
     part = state.participation(terms.campaign_id, settled.account_id)
-    volume, settlements = part.volume_micro_usd + settled.volume_micro_usd, part.settlements + 1
+    before = part.before(settled)
+    volume, settlements = before[0] + settled.volume_micro_usd, before[1] + 1
     left = _left(settled, terms, state)
     paid: list[Milestone] = []
     refused = False

@@ -155,6 +155,24 @@ async def accounts(
     return fractions, volumes
 
 
+_IN_REVIEW = """
+select a.account_id, u.campaign_id, (a.settled_at at time zone 'UTC')::date as day, sum(a.volume_micro_usd)::bigint as volume,
+       count(*) as settlements
+  from accruals a
+ cross join lateral (select (use ->> 'campaign')::uuid as campaign_id from jsonb_array_elements(a.counted -> 'uses') use
+                     union all select null) u
+ where a.program_id = $1 and a.held_for = 'review' and a.account_id = any($2::uuid[]) group by 1, 2, 3
+"""
+
+
+async def in_review(
+    session: ScopedSession, program_id: UUID, accounts: Sequence[UUID]
+) -> list[tuple[UUID, UUID | None, date, int, int]]:
+    """What of these accounts waits for an operator: account, campaign (None: all of it), day, volume, number of settlements."""
+    rows = await (await raw_connection(session)).fetch(_IN_REVIEW, program_id, list(accounts))
+    return [(row["account_id"], row["campaign_id"], row["day"], row["volume"], row["settlements"]) for row in rows]
+
+
 _PARTICIPATIONS = """
 select p.* from unnest($2::uuid[], $3::uuid[]) as w(campaign_id, account_id) cross join lateral (
     select campaign_id, account_id, spent, volume_micro_usd, settlements, weight, joined, reached from campaign_accounts

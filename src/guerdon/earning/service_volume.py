@@ -72,8 +72,12 @@ async def standing_of(session: ScopedSession, program_id: UUID, account_id: UUID
         raise ProgramNotFoundError
     today = now.astimezone(UTC).date()
     first = today - timedelta(days=lookback_days(terms))
-    _, volumes = await repository.accounts(session, program_id, terms.asset_id, [account_id], first, today)
-    return standing(terms, volumes.get(account_id, {}), today)
+    _, known = await repository.accounts(session, program_id, terms.asset_id, [account_id], first, today)
+    volumes = known.get(account_id, {})
+    for _, campaign, day, volume, _ in await repository.in_review(session, program_id, [account_id]):
+        if campaign is None and day in volumes:
+            volumes[day] -= volume
+    return standing(terms, volumes, today)
 
 
 async def tier_of(session: ScopedSession, program_id: UUID, account_id: UUID, now: datetime) -> str:

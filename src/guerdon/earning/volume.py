@@ -87,8 +87,9 @@ def decide_settlement(
 def record(state: VolumeState, settled: Settled, earned: SettlementEarned) -> None:
     """Move `state` to what it is after `earned` was booked."""
     account, day = settled.account_id, settled.settled_at.astimezone(UTC).date()
-    volumes = state.volumes.setdefault(account, {})
-    volumes[day] = volumes.get(day, 0) + settled.volume_micro_usd
+    if settled.review is None:
+        volumes = state.volumes.setdefault(account, {})
+        volumes[day] = volumes.get(day, 0) + settled.volume_micro_usd
     added = state.settled[account, day]
     added[0] += settled.volume_micro_usd
     added[1] += 1
@@ -104,6 +105,8 @@ def record(state: VolumeState, settled: Settled, earned: SettlementEarned) -> No
         part.spent += use.millionths
         part.volume_micro_usd += settled.volume_micro_usd
         part.settlements += 1
+        if settled.review is not None:
+            part.in_review = (part.in_review[0] + settled.volume_micro_usd, part.in_review[1] + 1)
         part.weight += use.weight
         part.joined = part.joined or use.joins
         part.reached |= {key: settled.id for key, _ in use.milestones}

@@ -102,7 +102,20 @@ async def _load(session: ScopedSession, program_id: UUID, terms: VolumeTerms, se
         state.participations = await repository.participations(session, program_id, keys)
         payers = [(campaign, payer) for campaign in candidates for payer in sorted({one.payer for one in settled})]
         state.payers = await repository.payers(session, program_id, payers)
+    if candidates or multiplies(terms):
+        _leave_out(state, await repository.in_review(session, program_id, accounts))
     return state
+
+
+def _leave_out(state: VolumeState, waiting: Sequence[tuple[UUID, UUID | None, date, int, int]]) -> None:
+    """Note what waits for an operator: it makes no tier, and reaches nothing for what does not wait."""
+    for account, campaign, day, volume, settlements in waiting:
+        if campaign is not None:
+            part = state.participations.get((campaign, account))
+            if part is not None:
+                part.in_review = (part.in_review[0] + volume, part.in_review[1] + settlements)
+        elif day in state.volumes_of(account):
+            state.volumes[account][day] -= volume
 
 
 def _window(terms: VolumeTerms, first: date, last: date) -> tuple[date, date]:

@@ -14,12 +14,14 @@ from uuid import UUID
 
 import msgspec
 
-from guerdon.earning.volume_terms import Campaign, Held
+from guerdon.earning.volume_terms import Campaign, Held, Settled
 
 CampaignAccountKey = tuple[UUID, UUID]
 """(campaign, account)."""
 PayerKey = tuple[UUID, str]
 """(campaign, payer)."""
+Counted = tuple[int, int]
+"""(volume in micro-dollars, number of settlements)."""
 DayKey = tuple[date, str]
 """(day, whose): `program`, `account/…`, `payer/…`."""
 
@@ -42,6 +44,16 @@ class Participation:
     weight: int = 0
     joined: bool = False
     reached: dict[str, UUID] = field(default_factory=dict[str, UUID])
+    in_review: Counted = (0, 0)
+    """Of these (volume, settlements) those that wait for an operator. Of accruals, and not kept here."""
+
+    def before(self, settled: Settled) -> Counted:
+        """What counts when this settlement is decided.
+
+        What waits for a review counts for nothing that does not wait itself: it would be given out before anybody has looked.
+        """
+        volume, settlements = self.in_review if settled.review is None else (0, 0)
+        return self.volume_micro_usd - volume, self.settlements - settlements
 
 
 class CampaignUse(msgspec.Struct, frozen=True):
@@ -85,6 +97,7 @@ class VolumeState:
     campaigns: tuple[Campaign, ...] = ()
     """By id: the order in which they apply."""
     volumes: dict[UUID, dict[date, int]] = field(default_factory=dict[UUID, dict[date, int]])
+    """By account and day, without what waits for a review."""
     fractions: dict[UUID, int] = field(default_factory=dict[UUID, int])
     spending: dict[UUID, Spending] = field(default_factory=dict[UUID, Spending])
     participations: dict[CampaignAccountKey, Participation] = field(default_factory=dict[CampaignAccountKey, Participation])
