@@ -31,7 +31,10 @@ def paid(payer: str = "ann", payee: str = "shop", volume: int = DOLLAR, *, befor
 
 def known(payment: Paid, *others: Paid, edges: str = "", same: bool = False, before: float = 60) -> Known:
     every = sorted([payment, *others], key=lambda one: one.at)
-    made = [Edge(*one.split(">"), NOW - timedelta(seconds=before)) for one in edges.split()]
+    made: dict[str, list[Edge]] = {}
+    for one in edges.split():
+        edge = Edge(*one.split(">"), NOW - timedelta(seconds=before))
+        made.setdefault(edge.payer, []).append(edge)
     return Known(
         {one.payer: [two for two in every if two.payer == one.payer] for one in every},
         {one.payee: [two for two in every if two.payee == one.payee] for one in every},
@@ -151,6 +154,26 @@ async def test_a_burst_that_comes_in_one_batch_is_seen_as_if_it_had_come_one_by_
         assert await credit_proven(session, scene.program_id, proven, around) == 180
         flags = await session.scalar(select(func.count()).select_from(SettlementFlag).where(SettlementFlag.pattern == "burst"))
     assert flags == 180 - 59
+
+
+async def test_what_comes_with_a_payment_counts_for_it_whoever_it_belongs_to(scene: Scene) -> None:
+    payer, merchant = Wallet(), Wallet()
+    await scene.member(payer)
+    for one, other in ((merchant, payer), (payer, merchant)):
+        await scene.report(await scene.pay(one, other.address, DOLLAR))
+    await scene.prove()
+    (flag,) = (await scene.admin("GET", "/settlement-flags"))["items"]
+    assert (flag["pattern"], flag["evidence"]["way"][0]) == (Pattern.FUNDED_BY_PAYEE, payer.stored)
+
+
+async def test_concentration_is_counted_over_what_was_kept_before(scene: Scene) -> None:
+    await scene.admin("PUT", "/settlement-thresholds", {"concentrationPayments": 3, "concentrationMicroUsd": 3 * DOLLAR})
+    payer = Wallet()
+    await scene.member(payer)
+    for found in (0, 0, 1):
+        await scene.settle(payer, MERCHANT, DOLLAR)
+        assert len((await scene.admin("GET", "/settlement-flags"))["items"]) == found
+    assert (await a_flag(scene, payer))["pattern"] == Pattern.CONCENTRATION
 
 
 async def test_a_rejected_payment_is_taken_back_and_all_of_a_payer_are_decided_at_once(scene: Scene) -> None:

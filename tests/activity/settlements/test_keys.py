@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields, replace
 from datetime import UTC, datetime
 from uuid import UUID
+
+import pytest
 
 from guerdon.activity.settlements import repository_settlements
 from guerdon.activity.settlements.assets import Listed
@@ -13,9 +14,9 @@ from guerdon.activity.settlements.crediting import Proven, Surroundings, credit_
 from guerdon.activity.settlements.models import SettlementState
 from guerdon.activity.settlements.names import Network, Networks
 from guerdon.activity.settlements.proofs import Landed, Payment
-from guerdon.activity.settlements.repository_settlements import Row
+from guerdon.activity.settlements.proving import credited
 from guerdon.earning.repository_members import accruals_before
-from guerdon.kit.ids import uuid7
+from guerdon.kit.database import ProgramSession
 from tests.activity.settlements.scene import Scene, Wallet
 
 MERCHANT = "0x" + "77" * 20
@@ -69,55 +70,76 @@ async def test_s33_a_chain_that_is_set_up_under_two_names_has_each_payment_once(
     await scene.check_books()
 
 
+def a_batch(scene: Scene, payer: Wallet, *hashes: str) -> tuple[list[Proven], Surroundings]:
+    """Transactions with two payments each, as they are proven."""
+    network, now = Network("local", "eip155", "31337"), datetime.now(UTC)
+    payments = tuple(Payment(place, "0xaa", payer.stored, MERCHANT, DOLLAR) for place in (1, 3))
+    landed = [
+        Landed(
+            transaction_hash=one, sender=scene.facilitator.stored, block_number=7, block_hash="0x" + "22" * 32, settled_at=now,
+            is_final=True, reason=None, payments=payments,
+        )
+        for one in hashes
+    ]  # fmt: skip
+    proven = [Proven(network, UUID(scene.source["id"]), one) for one in landed]
+    return proven, Surroundings(Networks.of([network]), {}, {"local": {"0xaa": Listed("0xaa", "USDC", 6, DOLLAR)}}, now)
+
+
 async def test_s34_what_is_taken_back_while_it_is_brought_again_is_new_and_what_is_brought_again_is_not_taken_back(
     scene: Scene,
 ) -> None:
     payer = Wallet()
     await scene.member(payer)
-    transaction = await scene.settle(payer, MERCHANT, DOLLAR)
-    (settlement,) = await scene.settlements()
-    row = Row(**{field.name: getattr(settlement, field.name) for field in fields(Row)})
+    proven, around = a_batch(scene, payer, "0x" + "ab" * 32)
 
-    async def bring_again() -> bool:
+    async def bring() -> int:
         async with scene.database.program(scene.program_id) as session:
-            again = replace(row, id=uuid7())
-            return again.id in await repository_settlements.put(session, scene.program_id, [again], datetime.now(UTC))
+            return await credit_proven(session, scene.program_id, proven, around)
 
     async def take_back() -> None:
         async with scene.database.program(scene.program_id) as session:
-            for one in await repository_settlements.of_transactions(session, scene.program_id, "local", [transaction]):
+            hashes = [one.landed.transaction_hash for one in proven]
+            for one in await repository_settlements.of_transactions(session, scene.program_id, "local", hashes):
                 one.state = SettlementState.REORGANISED
 
+    assert await bring() == 2
+    hashes = [one.landed.transaction_hash for one in proven]
     async with scene.database.program(scene.program_id) as session:
-        (locked,) = await repository_settlements.of_transactions(session, scene.program_id, "local", [transaction])
-        bringing = asyncio.create_task(bring_again())
+        locked = await repository_settlements.of_transactions(session, scene.program_id, "local", hashes)
+        bringing = asyncio.create_task(bring())
         await asyncio.sleep(0.2)
         assert not bringing.done()
-        locked.state = SettlementState.REORGANISED
-    assert await bringing
+        locked[0].state = SettlementState.REORGANISED
+    assert await bringing == 1
     async with scene.database.program(scene.program_id) as session:
-        known = replace(row, id=uuid7())
-        assert await repository_settlements.put(session, scene.program_id, [known], datetime.now(UTC)) == set()
+        assert await credit_proven(session, scene.program_id, proven, around) == 0
         taking = asyncio.create_task(take_back())
         await asyncio.sleep(0.2)
         assert not taking.done()
     await taking
-    assert [one.state for one in await scene.settlements()] == [SettlementState.REORGANISED] * 2
-    assert await bring_again()
+    assert [one.state for one in await scene.settlements()] == [SettlementState.REORGANISED] * 3
+    assert await bring() == 2
 
 
-async def test_s33_the_same_payments_by_two_at_once_in_any_order_are_kept_once(scene: Scene) -> None:
+@pytest.mark.parametrize("owned", [True, False])
+async def test_s33_the_same_payments_by_several_at_once_in_any_order_count_once(scene: Scene, owned: bool) -> None:
     payer = Wallet()
-    await scene.member(payer)
-    await scene.settle(payer, MERCHANT, DOLLAR)
-    (settlement,) = await scene.settlements()
-    row = Row(**{field.name: getattr(settlement, field.name) for field in fields(Row)})
-    keys = [(f"0x{number:064x}", place) for number in range(20) for place in (1, 3)]
+    ann = await scene.member(payer if owned else Wallet())
+    proven, around = a_batch(scene, payer, *(f"0x{number:064x}" for number in range(20)))
+    deps = scene.api.runtime.settlement_deps()
+    new: list[int] = []
 
-    async def keep(*, backwards: bool) -> int:
-        rows = [replace(row, id=uuid7(), transaction_hash=one, place=place) for one, place in keys]
-        async with scene.database.program(scene.program_id) as session:
-            ordered = rows[::-1] if backwards else rows
-            return len(await repository_settlements.put(session, scene.program_id, ordered, datetime.now(UTC)))
+    async def bring(some: list[Proven]) -> None:
+        async def work(session: ProgramSession) -> None:
+            count = await credit_proven(session, scene.program_id, some, around)
+            await asyncio.sleep(0.05)
+            new.append(count)
 
-    assert sorted(await asyncio.gather(*(keep(backwards=number % 2 == 1) for number in range(6)))) == [0] * 5 + [len(keys)]
+        await credited(deps, scene.program_id, work)
+
+    await asyncio.gather(*(bring(proven[::-1] if number % 2 else proven) for number in range(6)))
+    assert sum(one.account_id is not None for one in await scene.settlements()) == (40 if owned else 0)
+    assert len(await scene.settlements()) == 40
+    assert (await scene.balance(ann)).available == (4_000 if owned else 0)
+    assert max(new) == 40
+    await scene.check_books()

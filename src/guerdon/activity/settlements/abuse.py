@@ -83,7 +83,8 @@ class Known:
 
     by_payer: Mapping[str, Sequence[Paid]]
     by_payee: Mapping[str, Sequence[Paid]]
-    edges: Collection[Edge]
+    edges: Mapping[str, Sequence[Edge]]
+    """By payer."""
     same_account: Collection[UUID]
     """Payments whose payer and payee belong to one account."""
 
@@ -118,16 +119,12 @@ def _came_back(payment: Paid, known: Known, thresholds: Thresholds) -> Found | N
     if not thresholds.loop_hops:
         return None
     since = payment.at - timedelta(hours=thresholds.window_hours)
-    paid: dict[str, set[str]] = {}
-    for edge in known.edges:
-        if edge.at >= since:
-            paid.setdefault(edge.payer, set()).add(edge.payee)
     came_from: dict[str, str] = {}
     reached = {payment.payee}
     for _ in range(thresholds.loop_hops):
         following: set[str] = set()
         for payer in sorted(reached):
-            for payee in sorted(paid.get(payer, ())):
+            for payee in sorted({edge.payee for edge in known.edges.get(payer, ()) if edge.at >= since}):
                 if payee not in came_from and payee != payment.payee:
                     came_from[payee] = payer
                     following.add(payee)

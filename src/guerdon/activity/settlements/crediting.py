@@ -54,27 +54,45 @@ class Surroundings:
 
 
 async def credit_proven(session: ProgramSession, program_id: UUID, proven: Sequence[Proven], around: Surroundings) -> int:
-    """Keep what was proven, and credit what is new of it; how many payments were new."""
+    """Credit what is new of what was proven, and keep it; how many payments were new.
+
+    One that another keeps meanwhile is a unique violation: then nothing may be committed, and it is done again.
+    """
     rows = _rows(proven, around)
-    new_ids = await repository_settlements.put(session, program_id, rows, around.now)
-    new = [row for row in rows if row.id in new_ids]
-    await credit_rows(session, program_id, new, around)
+    known = await repository_settlements.lock_known(session, program_id, [(row.transaction_hash, row.place) for row in rows])
+    new = [row for row in rows if (row.transaction_hash, row.place) not in known]
+    if new:
+        told, flagged = await _credit(session, program_id, new, around)
+        # With what came of them: to change a row again would write each of its indexes again.
+        await repository_settlements.put(session, program_id, new, told, around.now)
+        if flagged:
+            await flagging.tell(session, program_id)
     return len(new)
 
 
 async def credit_rows(session: ProgramSession, program_id: UUID, rows: Sequence[Row], around: Surroundings) -> int:
-    """Credit payments that are locked and that nobody was credited for yet; how many were."""
+    """Credit payments that are kept and locked, and that nobody was credited for yet; how many were."""
     if not rows:
         return 0
+    told, flagged = await _credit(session, program_id, rows, around)
+    await repository_settlements.set_credited(session, program_id, told, around.now)
+    if flagged:
+        await flagging.tell(session, program_id)
+    return sum(one.account_id is not None for one in told)
+
+
+async def _credit(
+    session: ProgramSession, program_id: UUID, rows: Sequence[Row], around: Surroundings
+) -> tuple[list[Credited], bool]:
+    """(what came of each of these, whether any waits for a review)."""
     terms = await terms_of(session, program_id)
     if terms is None:
-        await _write(session, program_id, [Credited(row.id, None, NO_PROGRAM) for row in rows], around)
-        return 0
+        return [Credited(row.id, None, NO_PROGRAM) for row in rows], False
     excluded = await _excluded(session, program_id, rows)
     counted = [row for row in rows if row.id not in excluded]
     owners = await _Owners.of(session, program_id, counted, terms, around)
     owned = [row for row in counted if row.id in owners.accounts]
-    reviews = await flagging.flag(session, program_id, owned, owners, around.now)
+    reviews = await flagging.flag(session, program_id, owned, rows, owners, around.now)
     outcomes = await credit(
         session,
         program_id,
@@ -88,14 +106,7 @@ async def credit_rows(session: ProgramSession, program_id: UUID, rows: Sequence[
             told.append(Credited(row.id, owners.accounts[row.id], None))
         else:
             told.append(Credited(row.id, None, WAITS if outcome.waits else outcome.reason))
-    await _write(session, program_id, told, around)
-    if reviews:
-        await flagging.tell(session, program_id)
-    return sum(one.account_id is not None for one in told)
-
-
-async def _write(session: ProgramSession, program_id: UUID, told: Sequence[Credited], around: Surroundings) -> None:
-    await repository_settlements.set_credited(session, program_id, told, around.now)
+    return told, bool(reviews)
 
 
 def _rows(proven: Sequence[Proven], around: Surroundings) -> list[Row]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from guerdon.activity.settlements import repository_flags as repository
 from guerdon.activity.settlements.abuse import Edge, Found, Known, Paid, Thresholds, look_at
-from guerdon.activity.settlements.repository_flags import NewFlag
+from guerdon.activity.settlements.repository_flags import Enough, NewFlag
 from guerdon.activity.settlements.repository_settlements import Row
 from guerdon.kit.database import ProgramSession
 from guerdon.kit.ids import uuid7
@@ -37,13 +37,19 @@ class Owners(Protocol):
         ...
 
 
-async def flag(session: ProgramSession, program_id: UUID, rows: Sequence[Row], owners: Owners, now: datetime) -> dict[UUID, str]:
-    """What an operator has to look at first, with why in words; the flags are kept. What was approved before is not."""
+async def flag(
+    session: ProgramSession, program_id: UUID, rows: Sequence[Row], batch: Sequence[Row], owners: Owners, now: datetime
+) -> dict[UUID, str]:
+    """What an operator has to look at first, with why in words; the flags are kept. What was approved before is not.
+
+    The `batch` is all that comes with these `rows`, which need not be kept yet.
+    """
     if not rows:
         return {}
     thresholds = Thresholds.of(await repository.thresholds_of(session, program_id))
-    payments = [Paid(row.id, row.payer, row.payee, row.volume_micro_usd, row.settled_at) for row in rows]
-    known = await _known(session, program_id, payments, owners, thresholds)
+    every = {row.id: Paid(row.id, row.payer, row.payee, row.volume_micro_usd, row.settled_at) for row in batch}
+    payments = [every[row.id] for row in rows]
+    known = await _known(session, program_id, payments, sorted(every.values(), key=lambda one: one.at), owners, thresholds)
     found = {payment.id: look_at(payment, known, thresholds) for payment in payments}
     flags = [
         NewFlag(uuid7(), payment_id, one.pattern, one.evidence) for payment_id, patterns in found.items() for one in patterns
@@ -54,25 +60,48 @@ async def flag(session: ProgramSession, program_id: UUID, rows: Sequence[Row], o
 
 
 async def _known(
-    session: ProgramSession, program_id: UUID, payments: Sequence[Paid], owners: Owners, thresholds: Thresholds
+    session: ProgramSession,
+    program_id: UUID,
+    payments: Sequence[Paid],
+    every: Sequence[Paid],
+    owners: Owners,
+    thresholds: Thresholds,
 ) -> Known:
     window = timedelta(hours=thresholds.window_hours)
-    by_payer: dict[str, list[datetime]] = {}
-    by_payee: dict[str, list[datetime]] = {}
-    for payment in payments:
-        by_payer.setdefault(payment.payer, []).append(payment.at)
-        by_payee.setdefault(payment.payee, []).append(payment.at)
-    burst = timedelta(seconds=thresholds.burst_seconds)
-    made = await repository.last_payments(session, program_id, "payer", by_payer, burst)
-    received = await repository.last_payments(session, program_id, "payee", by_payee, window)
+    by_payer: dict[str, list[Paid]] = {payment.payer: [] for payment in payments}
+    by_payee: dict[str, list[Paid]] = {payment.payee: [] for payment in payments}
+    for one in every:
+        if one.payer in by_payer:
+            by_payer[one.payer].append(one)
+        if one.payee in by_payee:
+            by_payee[one.payee].append(one)
+    if thresholds.burst_payments:
+        enough = Enough(timedelta(seconds=thresholds.burst_seconds), thresholds.burst_payments)
+        await _add_earlier(session, program_id, "payer", by_payer, enough)
+    if thresholds.concentration_percent:
+        enough = Enough(window, thresholds.concentration_payments, thresholds.concentration_micro_usd)
+        await _add_earlier(session, program_id, "payee", by_payee, enough)
     same = {
         payment.id
         for payment in payments
         if payment.id in owners.payers and owners.payers[payment.id] == owners.payees.get(payment.id)
     }
     since = min(payment.at for payment in payments) - window
-    edges = await _edges(session, program_id, set(by_payee), since, thresholds.loop_hops)
-    return Known(made, received, edges, same)
+    edges: dict[str, list[Edge]] = {}
+    for edge in await _edges(session, program_id, {one.payee for one in every}, since, thresholds.loop_hops):
+        edges.setdefault(edge.payer, []).append(edge)
+    for one in every:
+        edges.setdefault(one.payer, []).append(Edge(one.payer, one.payee, one.at))
+    return Known(by_payer, by_payee, edges, same)
+
+
+async def _add_earlier(
+    session: ProgramSession, program_id: UUID, side: str, known: dict[str, list[Paid]], enough: Enough
+) -> None:
+    """Add what was kept before, of the addresses that it makes a difference for."""
+    for address, earlier in (await repository.last_payments(session, program_id, side, known, enough)).items():
+        both = {one.id: one for one in (*earlier, *known[address])}
+        known[address] = sorted(both.values(), key=lambda one: one.at)
 
 
 async def _edges(session: ProgramSession, program_id: UUID, payees: set[str], since: datetime, hops: int) -> list[Edge]:

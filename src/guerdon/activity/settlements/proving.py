@@ -23,7 +23,7 @@ from guerdon.activity.settlements.proofs import Unclear, Verdict, judge, pause
 from guerdon.activity.settlements.repository_hints import HintNews
 from guerdon.activity.settlements.sources import known_networks
 from guerdon.activity.settlements.work import WATCH
-from guerdon.kit.database import ProgramSession, run_in_program, transaction_time
+from guerdon.kit.database import UNIQUE_VIOLATION, ProgramSession, run_in_program, sqlstate, transaction_time
 from guerdon.kit.errors import DatabaseUnavailableError, GuerdonError
 from guerdon.kit.jobs import wake
 from guerdon.ledger.errors import NotEnoughPointsError
@@ -173,12 +173,13 @@ async def _write(deps: SettlementDeps, program_id: UUID, judged: Sequence[_Judge
 
 
 async def credited(deps: SettlementDeps, program_id: UUID, work: object) -> None:
-    """Run a crediting transaction, again where the program's funds went elsewhere while it decided."""
+    """Run a crediting transaction, again where funds went elsewhere, or another kept the same payments, while it decided."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             await run_in_program(deps.database, program_id, work)  # type: ignore[arg-type]
-        except NotEnoughPointsError:
-            if attempt == _ATTEMPTS:
+        except Exception as error:
+            again = isinstance(error, NotEnoughPointsError) or sqlstate(error) == UNIQUE_VIOLATION
+            if not again or attempt == _ATTEMPTS:
                 raise
         else:
             return

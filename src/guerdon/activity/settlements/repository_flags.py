@@ -21,6 +21,15 @@ MOST_PAYEES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Enough:
+    """So many payments, of so much together, within that time: with fewer no pattern is found."""
+
+    back: timedelta
+    payments: int
+    micro_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NewFlag:
     """A pattern that was found in a payment."""
 
@@ -42,30 +51,40 @@ async def set_thresholds(session: ScopedSession, program_id: UUID, thresholds: M
     await session.execute(new.on_conflict_do_update(index_elements=["program_id"], set_={"thresholds": new.excluded.thresholds}))
 
 
-# As many more as are asked about: the newest of a batch do not hide what its oldest are to be looked at with.
-_LAST = """
-select s.id, s.payer, s.payee, s.volume_micro_usd, s.settled_at
-  from unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::bigint[]) as w(address, first, last, asked)
- cross join lateral (
-    select id, payer, payee, volume_micro_usd, settled_at from settlements
+# As many more as are asked about: the newest of a batch do not hide what its oldest are to be looked at with. Most addresses have
+# fewer, or of less, than anything is made of: those are counted here, and none of their payments is read.
+_SPAN = """
+    from settlements
      where program_id = $1 and {side} = w.address and settled_at > w.first and settled_at <= w.last and state <> 'reorganised'
-     order by settled_at desc limit $6 + w.asked offset 0) s
+"""
+_LAST = f"""
+select s.id, s.payer, s.payee, s.volume_micro_usd, s.settled_at
+  from unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::bigint[])
+        as w(address, first, last, asked, payments, micro_usd)
+ cross join lateral (
+    select count(*) as payments, coalesce(sum(volume_micro_usd), 0) as micro_usd from (
+        select volume_micro_usd {_SPAN} order by settled_at desc limit $8 + w.asked) last offset 0) c
+ cross join lateral (
+    select id, payer, payee, volume_micro_usd, settled_at {_SPAN} and c.payments >= w.payments and c.micro_usd >= w.micro_usd
+     order by settled_at desc limit $8 + w.asked offset 0) s
 """
 _LAST_OF = {side: _LAST.format(side=side) for side in ("payer", "payee")}
 
 
 async def last_payments(
-    session: ScopedSession, program_id: UUID, side: str, times: Mapping[str, Sequence[datetime]], back: timedelta
+    session: ScopedSession, program_id: UUID, side: str, payments: Mapping[str, Sequence[Paid]], enough: Enough
 ) -> dict[str, list[Paid]]:
-    """The payments of (or to) each address that come to be looked at with those made at these times, in the order of time."""
-    addresses = sorted(times)
+    """The last payments of (or to) each address before these, which are by time; of those that have `enough` with them."""
+    addresses = sorted(payments)
     rows = await (await raw_connection(session)).fetch(
         _LAST_OF[side],
         program_id,
         addresses,
-        [min(times[one]) - back for one in addresses],
-        [max(times[one]) for one in addresses],
-        [len(times[one]) for one in addresses],
+        [payments[one][0].at - enough.back for one in addresses],
+        [payments[one][-1].at for one in addresses],
+        [len(payments[one]) for one in addresses],
+        [enough.payments - len(payments[one]) for one in addresses],
+        [max(enough.micro_usd - sum(each.volume_micro_usd for each in payments[one]), 0) for one in addresses],
         MOST_PAYMENTS,
     )
     found: dict[str, list[Paid]] = {}

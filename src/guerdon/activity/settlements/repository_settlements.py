@@ -26,6 +26,10 @@ NOBODY = "nobody"
 """The address belonged to no account at the time."""
 
 
+Key = tuple[str, int]
+"""(transaction, place)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A proven payment that nobody was credited for yet."""
@@ -64,24 +68,44 @@ _TYPES = {
     "block_hash": "text", "settled_at": "timestamptz", "state": "text",
 }  # fmt: skip
 _NAMES = ", ".join(_COLUMNS)
-# One that is known is not changed, but locked: nobody takes it back while whoever brings it again believes it to be there.
+_LOCK_KNOWN = """
+select s.transaction_hash, s.place
+  from (select * from unnest($2::text[], $3::bigint[]) as u(transaction_hash, place) order by transaction_hash, place) w
+ cross join lateral (
+    select transaction_hash, place from settlements
+     where program_id = $1 and transaction_hash = w.transaction_hash and place = w.place and state <> 'reorganised'
+       for update offset 0) s
+"""
 _PUT = f"""
-insert into settlements as known (program_id, {_NAMES}, found_at, updated_at)
-select $1, {", ".join(f"n.{name}" for name in _COLUMNS)}, $2, $2
-  from unnest({", ".join(f"${number}::{_TYPES[name]}[]" for number, name in enumerate(_COLUMNS, 3))}) as n({_NAMES})
- order by n.transaction_hash, n.place
-on conflict (program_id, transaction_hash, place) where state <> 'reorganised' do update set place = known.place where false
-returning id
+insert into settlements (program_id, {_NAMES}, found_at, updated_at, account_id, why_not, credited_at)
+select $1, {", ".join(f"n.{name}" for name in _COLUMNS)}, $2, $2, n.account_id, n.why_not,
+       case when n.account_id is null then null else $2::timestamptz end
+  from unnest({", ".join(f"${number}::{_TYPES[name]}[]" for number, name in enumerate(_COLUMNS, 5))}, $3::uuid[], $4::text[])
+    as n({_NAMES}, account_id, why_not)
 """
 
 
-async def put(session: ScopedSession, program_id: UUID, rows: Sequence[Row], now: datetime) -> set[UUID]:
-    """Keep these payments, each given once; the ids of those that were not there. The others are locked."""
-    if not rows:
-        return set()
-    columns = [[getattr(row, name) for row in rows] for name in _COLUMNS]
-    found = await (await raw_connection(session)).fetch(_PUT, program_id, now, *columns)
-    return {row["id"] for row in found}
+async def lock_known(session: ScopedSession, program_id: UUID, keys: Sequence[Key]) -> set[Key]:
+    """Which of these are there and were not taken back. They are locked: nobody takes back what is believed to be there."""
+    columns = [transaction_hash for transaction_hash, _ in keys], [place for _, place in keys]
+    rows = await (await raw_connection(session)).fetch(_LOCK_KNOWN, program_id, *columns)
+    return {(row["transaction_hash"], row["place"]) for row in rows}
+
+
+async def put(session: ScopedSession, program_id: UUID, rows: Sequence[Row], outcomes: Sequence[Credited], now: datetime) -> None:
+    """Keep these payments, with what came of each. One that is there by now is a unique violation."""
+    came = {one.id: one for one in outcomes}
+    # Two that bring the same ones wait for each other, and do not block each other.
+    ordered = sorted(rows, key=lambda row: (row.transaction_hash, row.place))
+    columns = [[getattr(row, name) for row in ordered] for name in _COLUMNS]
+    await (await raw_connection(session)).execute(
+        _PUT,
+        program_id,
+        now,
+        [came[row.id].account_id for row in ordered],
+        [_short(came[row.id].why_not) for row in ordered],
+        *columns,
+    )
 
 
 async def lock(session: ScopedSession, program_id: UUID, ids: Collection[UUID]) -> dict[UUID, Settlement]:
@@ -114,7 +138,7 @@ async def set_credited(session: ScopedSession, program_id: UUID, outcomes: Seque
         program_id,
         [one.id for one in ordered],
         [one.account_id for one in ordered],
-        [None if one.why_not is None else one.why_not[:200] for one in ordered],
+        [_short(one.why_not) for one in ordered],
         now,
     )
 
@@ -254,6 +278,10 @@ async def settlements_after(
     if after is not None:
         query = query.where(Settlement.id > after)
     return (await session.scalars(query.order_by(Settlement.id).limit(limit))).all()
+
+
+def _short(why: str | None) -> str | None:
+    return None if why is None else why[:200]
 
 
 def _row(row: Any) -> Row:
