@@ -40,6 +40,7 @@ _INITIALIZE_MINT2: Final = 20
 _MINT_TO_CHECKED: Final = 14
 _GAS: Final = 5_000_000
 _MORE_SLOTS_A_SECOND: Final = 5
+_SLOTS_TO_FINALITY: Final = 33
 _PATIENCE_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.1
 
@@ -163,6 +164,8 @@ async def _mints(solana: SolanaClient, *names: str) -> list[Mint]:
         await _airdrop(solana, str(issuer.pubkey()))
         (rent,) = await solana.known(("getMinimumBalanceForRentExemption", (MINT_BYTES,)))
         await _run(solana, [one for key in keys for one in _creation(issuer, key, rent)], issuer, *keys)
+        # The SDK's client takes a token for real once it is final, which would be in 13 seconds.
+        await solana.known(("guerdon_advanceSlots", (_SLOTS_TO_FINALITY,)))
         found = await solana.accounts(addresses, "confirmed")
     return [read_mint(account) for account in found.found.values() if account is not None]
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import httpx
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
@@ -28,6 +29,7 @@ from guerdon.demo.sdk import (
     ExactEvmScheme,
     ExactSvmScheme,
     KeypairSigner,
+    PaymentError,
     x402Client,
     x402HttpxClient,
 )
@@ -120,7 +122,10 @@ class Member:
         async with x402HttpxClient(client, base_url=store_url, timeout=_TIMEOUT_SECONDS) as http:
 
             async def pay_one(purchase: Purchase) -> None:
-                answer = await http.get(f"/purchases/{purchase.row}")
+                try:
+                    answer = await http.get(f"/purchases/{purchase.row}")
+                except (PaymentError, httpx.HTTPError) as error:
+                    raise DemoError(f"purchase {purchase.row} could not be paid: {error}") from error
                 if not answer.is_success:
                     raise DemoError(f"purchase {purchase.row} could not be paid: {answer.status_code} {answer.text[:500]}")
                 on_paid()

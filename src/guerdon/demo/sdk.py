@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from x402 import x402Client, x402FacilitatorSync, x402ResourceServer
     from x402.http import FacilitatorConfig, HTTPFacilitatorClient
-    from x402.http.clients.httpx import x402HttpxClient
+    from x402.http.clients.httpx import PaymentError, x402HttpxClient
     from x402.http.middleware.fastapi import PaymentMiddlewareASGI
     from x402.http.types import HTTPRequestContext, PaymentOption, RouteConfig
     from x402.mechanisms.evm.exact import (
@@ -40,6 +40,7 @@ __all__ = [
     "HTTPFacilitatorClient",
     "HTTPRequestContext",
     "KeypairSigner",
+    "PaymentError",
     "PaymentMiddlewareASGI",
     "PaymentOption",
     "PaymentPayload",
