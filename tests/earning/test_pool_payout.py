@@ -12,6 +12,7 @@ import pytest
 from guerdon.earning import pool_payout, repository_campaigns
 from guerdon.earning.jobs import share_out_pools
 from guerdon.earning.models_volume import CampaignRow
+from guerdon.earning.volume_booking import credit
 from guerdon.earning.volume_terms import Held
 from guerdon.earning.volume_undoing import undo
 from guerdon.kit.database import Database
@@ -50,6 +51,25 @@ async def test_x402_defect_08_a_pool_is_frozen_once_and_whatever_comes_later_cha
     assert (await house.spending(pool))[0] == 1000
     assert await house.findings() == []
     assert (await frozen(house, pool)).state == "ended"
+
+
+async def test_s10_a_pool_is_frozen_after_the_batch_that_is_being_booked_and_with_it(database: Database) -> None:
+    house = await a_house(database)
+    pool = await a_pool(house, pool_points="1000")
+    await house.credit(paid(10_000, BOB, at=THEN))
+
+    async def freeze() -> bool:
+        async with database.program(house.program_id) as session:
+            return await pool_payout.freeze(session, house.program_id, pool, NOW)
+
+    async with database.program(house.program_id) as session:
+        await credit(session, house.program_id, [paid(10_000, at=THEN)], NOW)
+        freezing = asyncio.create_task(freeze())
+        await asyncio.sleep(0.5)
+        assert not freezing.done()
+    assert await freezing
+    await share_out_pools(database, house.program_id)
+    assert [(await house.points(account))[0] for account in (ANN, BOB)] == [501, 501]
 
 
 async def test_x402_defect_06_multipliers_are_on_both_sides_so_a_pool_is_never_overdrawn(database: Database) -> None:

@@ -65,6 +65,15 @@ async def test_s10_batches_at_once_never_overdraw_a_budget(database: Database) -
     assert await house.findings() == []
 
 
+async def test_s10_a_cap_that_all_share_is_kept_by_batches_of_different_accounts_at_once(database: Database) -> None:
+    house = await a_house(database, cap_program=5)
+    accounts = [uuid5(ANN, str(number)) for number in range(9)]
+    # From now on there is a row, that nobody waits for by making it.
+    await house.credit(paid(10_000, accounts[0]))
+    await asyncio.gather(*(house.credit(paid(10_000, account)) for account in accounts[1:]))
+    assert sum([(await house.points(account))[0] for account in accounts]) == 5
+
+
 async def test_s10_the_same_account_in_many_batches_at_once_loses_no_fraction(database: Database) -> None:
     house = await a_house(database)
     volumes = [random.randint(1, 30_000) for _ in range(60)]
