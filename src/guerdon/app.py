@@ -138,7 +138,7 @@ class Runtime:
 
     def funding_deps(self) -> FundingDeps:
         """What funding takes."""
-        return FundingDeps(self.database, self.chain)
+        return FundingDeps(self.database, self.chain, self.chain.solana)
 
     def settlement_deps(self) -> SettlementDeps:
         """What the steps of settlements take."""

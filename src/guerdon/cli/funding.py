@@ -29,7 +29,7 @@ async def fund(
     amount: Annotated[int | None, typer.Option(min=1, max=2**63 - 1, help="Points.")] = None,
     deposit: Annotated[
         str | None,
-        typer.Option(metavar="TX_HASH", help="A transaction that sent tokens to the treasury; without it they are minted."),
+        typer.Option(metavar="TX", help="A transaction that sent tokens to the treasury; without it they are minted."),
     ] = None,
     network: Annotated[str | None, typer.Option(help="Whose treasury; the default payout option's, if left out.")] = None,
     as_json: JsonOption = False,
@@ -39,6 +39,7 @@ async def fund(
     A running worker does it; stopped and asked again, `guerdon program list` and the funding's id tell what became of it.
     """
     from guerdon.programs import funding
+    from guerdon.programs.models import FundingKind
     from guerdon.programs.routes_platform import FundingView
 
     program = await program_of(runtime, brand_id)
@@ -46,7 +47,8 @@ async def fund(
         found, amount = await funding.find_deposit(runtime.funding_deps(), program.id, deposit, amount, network)
         request = funding.FundingRequest(program.id, amount, found, network)
     elif amount is not None:
-        request = funding.FundingRequest(program.id, amount)
+        mint = await funding.find_mint(runtime.funding_deps(), program.id, network)
+        request = funding.FundingRequest(program.id, amount, network=network, mint=mint)
     else:
         message = "how many points?"
         raise CommandError(message, "give --amount, or --deposit with the transaction that sent the tokens")
@@ -56,7 +58,11 @@ async def fund(
     if as_json:
         print_json(FundingView.model_validate(booked).model_dump(mode="json", by_alias=True))
     else:
-        typer.echo(f"{booked.points} points are booked for {program.name}: {booked.transaction_hash}")
+        how = "minted" if booked.kind == FundingKind.MINT else "deposited"
+        typer.echo(
+            f"{booked.points} points are booked for {program.name}: {booked.amount_atomic} of the token's smallest unit, {how} "
+            f"on {booked.network} by {booked.transaction_hash}"
+        )
 
 
 async def _wait(runtime: Runtime, funding_id: UUID) -> Funding:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Protocol, cast
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Security
@@ -26,6 +26,7 @@ from guerdon.kit.ids import PLATFORM_PROGRAM_ID
 from guerdon.kit.ratelimit import Rate
 from guerdon.programs.administration import Operator, operator_of, program_of_request
 from guerdon.programs.errors import InvalidAdminKeyError
+from guerdon.programs.funding import FundingDeps
 from guerdon.programs.models import Program
 from guerdon.programs.schemas import BrandId
 
@@ -159,3 +160,16 @@ async def writing(request: Annotated[Administration, Depends(administration)], k
 
 Reading = Annotated[Administration, Depends(administration)]
 Writing = Annotated[Administration, Depends(writing)]
+
+
+class _OnChain(Protocol):
+    """What some endpoints use of the running application besides `Services`."""
+
+    def funding_deps(self) -> FundingDeps:
+        """What funding takes."""
+        ...
+
+
+def funding_deps(request: Writing) -> FundingDeps:
+    """What asking the chain takes."""
+    return cast("_OnChain", request.services).funding_deps()

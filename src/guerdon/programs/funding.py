@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from guerdon.chains.port import ChainUnavailableError
+from guerdon.chains.solana.tokens import Mint, NotATokenError
 from guerdon.kit import jobs, outbox
 from guerdon.kit.database import Database, PlatformSession, program_scope, run_in_platform, transaction_time
 from guerdon.kit.failures import note_failure
@@ -32,11 +33,13 @@ from guerdon.programs.errors_funding import (
     NoTreasuryError,
 )
 from guerdon.programs.models import Funding, FundingKind, FundingState, Program
-from guerdon.txmanager import backing, minting, repository_options, repository_treasuries, tokens
+from guerdon.txmanager import backing, minting, repository_options, repository_treasuries, treasury_chains
 from guerdon.txmanager import repository as txmanager_repository
 from guerdon.txmanager import treasuries as treasury_service
 from guerdon.txmanager.models import Intent, IntentState, Treasury
-from guerdon.txmanager.tokens import Chains, Incoming
+from guerdon.txmanager.solana.treasury import SolanaTreasury
+from guerdon.txmanager.tokens import Chains, Solanas
+from guerdon.txmanager.treasury_chains import TreasuryChain
 
 WORK: Final = "fundings.advance"
 STUCK_ALERT: Final = "funding.stuck"
@@ -52,6 +55,12 @@ class FundingDeps:
 
     database: Database
     chain: Chains
+    solana: Solanas | None = None
+    """Where there are any."""
+
+    async def look_at(self, treasury: Treasury) -> TreasuryChain:
+        """What its chain has of a treasury."""
+        return await treasury_chains.look_at(self.database, self.chain, self.solana, treasury)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,8 @@ class FundingRequest:
     deposit: Deposit | None = None
     network: str | None = None
     """Whose treasury: it may be left out where the asset has one treasury, or one by default."""
+    mint: Mint | None = None
+    """Of a Solana that is to mint: the token, as `find_mint` saw it."""
     id: UUID = field(default_factory=uuid7)
 
 
@@ -112,8 +123,8 @@ async def request_funding(session: PlatformSession, request: FundingRequest) -> 
     way = await way_of(session, asset, request.network)
     treasury = way.treasury
     deposit, now = request.deposit, await transaction_time(session)
-    if deposit is None and not way.mintable:
-        raise NotMintableError
+    if deposit is None:
+        _require_mintable(way, request)
     inserted = await repository.insert_funding(
         session,
         {
@@ -137,12 +148,43 @@ async def request_funding(session: PlatformSession, request: FundingRequest) -> 
     if (funding.program_id, funding.points) != (program.id, request.points):
         raise FundingConflictError
     if inserted and deposit is None:
-        funding.intent_id = await minting.queue_mint(
-            session, treasury, amount_atomic=funding.amount_atomic, ref=funding.id, work_kind=WORK
-        )
+        amount, ref = funding.amount_atomic, funding.id
+        if request.mint is None:
+            funding.intent_id = await minting.queue_mint(session, treasury, amount_atomic=amount, ref=ref, work_kind=WORK)
+        else:
+            funding.intent_id = await minting.queue_mint_on_solana(
+                session, treasury, request.mint, amount_atomic=amount, ref=ref, work_kind=WORK
+            )
         await session.flush()
     await jobs.wake(session, WORK, PLATFORM_PROGRAM_ID)
     return funding
+
+
+def _require_mintable(way: Way, request: FundingRequest) -> None:
+    """Raise `NotMintableError` where an operator did not ask for minting, or the token says that we may not."""
+    if not way.mintable:
+        raise NotMintableError
+    if request.mint is not None:
+        problem = minting.why_not(request.mint, way.treasury, way.rate.needed(request.points))
+        if problem is not None:
+            raise NotMintableError(f"We may not mint this asset: {problem}.")
+
+
+async def find_mint(deps: FundingDeps, program_id: UUID, network: str | None = None) -> Mint | None:
+    """The token of a treasury of a Solana that is to mint for a program; None on every other network.
+
+    Raises `NoTreasuryError`, `NotMintableError` where there is no such token.
+    """
+    async with deps.database.platform() as session:
+        program = await session.get_one(Program, program_id)
+        way = await way_of(session, await session.get_one(Asset, program.asset_id), network)
+    if not way.mintable:
+        return None
+    on_chain = await deps.look_at(way.treasury)
+    try:
+        return await on_chain.mint() if isinstance(on_chain, SolanaTreasury) else None
+    except NotATokenError as error:
+        raise NotMintableError(f"We may not mint this asset: {error}.") from None
 
 
 async def find_deposit(
@@ -152,7 +194,8 @@ async def find_deposit(
 
     Raises `NoTreasuryError`, `DepositNotFoundError`, `DepositUsedError`, `DepositAmountError`.
     """
-    transaction_hash = transaction_hash.lower()
+    if transaction_hash[:2].lower() == "0x":
+        transaction_hash = transaction_hash.lower()
     async with deps.database.platform() as session:
         program = await session.get_one(Program, program_id)
         asset = await session.get_one(Asset, program.asset_id)
@@ -162,8 +205,7 @@ async def find_deposit(
             message = "This transaction is our own: what we mint or move ourselves is no deposit."
             raise DepositNotFoundError(message)
         used = await repository.places_used(session, treasury.network, transaction_hash)
-    rpc = await deps.chain(treasury.network)
-    incoming = await tokens.incoming(rpc, transaction_hash, treasury.token_address, treasury.address)
+    incoming = await (await deps.look_at(treasury)).incoming(transaction_hash)
     if incoming is None or not incoming.transfers:
         raise DepositNotFoundError
     unused = {place: amount for place, amount in incoming.transfers.items() if place not in used}
@@ -205,7 +247,7 @@ async def _advance_mint(deps: FundingDeps, funding: Funding) -> bool:
             return not await _book(deps, funding, intent.transaction_hash, intent.block_number or 0)
         case IntentState.FAILED | IntentState.VOID:
             await _fail(deps, funding, intent.error or "the minting transaction failed on chain")
-        case IntentState.QUEUED if intent.held_back is not None:
+        case IntentState.QUEUED | IntentState.EXPIRED if intent.held_back is not None:
             await _note(deps, funding, f"waiting: {intent.error or intent.held_back}")
         case _:
             pass
@@ -220,9 +262,7 @@ async def _advance_deposit(deps: FundingDeps, funding: Funding) -> bool:
     if treasury is None or funding.transaction_hash is None or funding.log_index is None:
         await _fail(deps, funding, "its treasury is gone")
         return False
-    incoming: Incoming | None = await tokens.incoming(
-        await deps.chain(funding.network), funding.transaction_hash, treasury.token_address, treasury.address
-    )
+    incoming = await (await deps.look_at(treasury)).incoming(funding.transaction_hash)
     if incoming is None:
         if age > _NOT_FOUND_AFTER:
             await _fail(deps, funding, "its transaction is in no block")
@@ -244,7 +284,7 @@ async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | Non
         treasury = await repository_treasuries.treasury_on(session, funding.asset_id, funding.network)
     if treasury is None:
         return False
-    finality = await tokens.finality(await deps.chain(funding.network), treasury.token_address, treasury.address)
+    finality = await (await deps.look_at(treasury)).finality()
     if finality.block_number < block_number:
         return False
     treasury_id = treasury.id

@@ -9,8 +9,7 @@ from fastapi.responses import Response
 
 from guerdon.kit.api import Page
 from guerdon.kit.database import PlatformSession
-from guerdon.programs.dependencies import Reading, Writing
-from guerdon.programs.routes_setup import funding_deps
+from guerdon.programs.dependencies import Reading, Writing, funding_deps
 from guerdon.programs.service import asset_of
 from guerdon.txmanager import options, repository_options, service_keys
 from guerdon.txmanager.schemas_options import PayoutOptionInput, PayoutOptionView, option_view

@@ -13,10 +13,12 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from pydantic import Field
 
+from guerdon.chains.solana.tokens import Mint
 from guerdon.kit.api import BIGINT_MAX, AtomicText, CursorText, Limit, Page, Wire, decode_id_cursor, page
 from guerdon.kit.database import PlatformSession
+from guerdon.kit.errors import GuerdonError
 from guerdon.programs import funding, repository_funding
-from guerdon.programs.dependencies import Reading, Writing
+from guerdon.programs.dependencies import Reading, Writing, funding_deps
 from guerdon.programs.errors_funding import FundingNotFoundError
 from guerdon.programs.funding import FundingRequest
 from guerdon.programs.models import Funding
@@ -133,9 +135,17 @@ async def fund_program(program: ProgramPath, body: NewFunding, request: Writing)
     """Mint tokens for a program; they are booked when that is final. For operators of the platform (SAFETY S3)."""
     request.operator.require_platform()
     found = await request.program(program)
+    mint: Mint | GuerdonError | None
+    try:
+        mint = await funding.find_mint(funding_deps(request), found.id, body.network)
+    except GuerdonError as error:
+        mint = error
 
     async def work(session: PlatformSession) -> FundingView:
-        asked = FundingRequest(found.id, body.points, network=body.network)
+        # Raised here and not before: a repeat with its key gets the first answer, whatever the chain says by now.
+        if isinstance(mint, GuerdonError):
+            raise mint
+        asked = FundingRequest(found.id, body.points, network=body.network, mint=mint)
         return FundingView.model_validate(await funding.request_funding(session, asked))
 
     return await request.write_platform(body, work, status=202)

@@ -5,7 +5,7 @@ For operators of the platform (SAFETY S3). The chain is asked before the transac
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol, cast
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -17,8 +17,8 @@ from guerdon.kit.database import PlatformSession
 from guerdon.kit.errors import GuerdonError
 from guerdon.ledger.models import Delivered
 from guerdon.programs import funding
-from guerdon.programs.dependencies import Writing
-from guerdon.programs.funding import Deposit, FundingDeps, FundingRequest
+from guerdon.programs.dependencies import Writing, funding_deps
+from guerdon.programs.funding import Deposit, FundingRequest
 from guerdon.programs.routes_platform import FundingView, ProgramPath
 from guerdon.programs.service import asset_of
 from guerdon.txmanager import assets, repository_treasuries, service_keys, treasuries
@@ -67,22 +67,9 @@ class NewTreasury(Wire):
 class NewDeposit(Wire):
     """Points for a program, backed by tokens that a transaction sent to the treasury. Without `points`: what they are worth."""
 
-    transaction_hash: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")]
+    transaction_hash: Annotated[str, StringConstraints(pattern=r"^(0x[0-9a-fA-F]{64}|[1-9A-HJ-NP-Za-km-z]{64,88})$")]
     points: Annotated[int | None, Field(ge=1, le=BIGINT_MAX)] = None
     network: Annotated[NetworkName | None, Field(description="Where the treasury is; the default one's, if left out.")] = None
-
-
-class _OnChain(Protocol):
-    """What these endpoints use of the running application besides `Services`."""
-
-    def funding_deps(self) -> FundingDeps:
-        """What funding takes."""
-        ...
-
-
-def funding_deps(request: Writing) -> FundingDeps:
-    """What asking the chain takes."""
-    return cast("_OnChain", request.services).funding_deps()
 
 
 @router.post("/networks", response_model=NetworkView)

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +36,8 @@ from guerdon.payouts.claims.service import ClaimRequest, request_claim
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.distributor import open_rail
 from guerdon.payouts.terms import PayoutTerms
+from guerdon.programs import funding
+from guerdon.programs.funding import FundingDeps
 from guerdon.programs.models import Program
 from guerdon.txmanager import options, treasuries
 from guerdon.txmanager.models import Treasury
@@ -49,6 +51,8 @@ TERMS = PayoutTerms(wait_seconds=0.3, full_wait_seconds=0.1, sweep_seconds=0.5)
 _MINT_BYTES = 82
 _INITIALIZE_MINT = 20
 _MINT_TO = 7
+_SET_AUTHORITY = 6
+_OF_MINTING = 0
 _FREEZE = 10
 _THAW = 11
 
@@ -76,6 +80,10 @@ class Purse:
         return PayoutDeps(self.scene.database, self.chain, TERMS, self.chain)
 
     @property
+    def funding_deps(self) -> FundingDeps:
+        return FundingDeps(self.scene.database, self.chain, self.chain)
+
+    @property
     def node(self) -> Ledger:
         return self.scene.node
 
@@ -92,7 +100,8 @@ class Purse:
         """An engine and a worker that do what is due, inside the block."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.scene.engine())
-            worker, stop = Worker(self.scene.database, payout_jobs.handlers(self.deps), name="worker"), asyncio.Event()
+            handlers = {**payout_jobs.handlers(self.deps), funding.WORK: self._advance_fundings}
+            worker, stop = Worker(self.scene.database, handlers, name="worker"), asyncio.Event()
             task = asyncio.create_task(worker.run(stop))
             try:
                 await payout_jobs.schedule(self.deps)
@@ -100,6 +109,9 @@ class Purse:
             finally:
                 stop.set()
                 await asyncio.wait_for(task, 20)
+
+    async def _advance_fundings(self, _: UUID) -> timedelta | None:
+        return await funding.advance(self.funding_deps)
 
     @asynccontextmanager
     async def process(self, terms: EngineTerms = QUICK, *, url: str | None = None) -> AsyncGenerator[EngineProcess]:
@@ -244,6 +256,17 @@ async def give(node: Ledger, owner: Keypair, mint: Mint, wallet: str, atomic: in
     await node.send_from_outside(owner, instructions.create_token_account(str(owner.pubkey()), wallet, mint), minted)
 
 
+async def give_right_to_mint(node: Ledger, owner: Keypair, mint: Mint, to: str | None) -> None:
+    """Let somebody else mint from now on; None: nobody, for ever."""
+    accounts = [
+        AccountMeta(Pubkey.from_string(mint.address), is_signer=False, is_writable=True),
+        AccountMeta(owner.pubkey(), is_signer=True, is_writable=False),
+    ]
+    given = b"\0" if to is None else b"\x01" + bytes(Pubkey.from_string(to))
+    data = bytes([_SET_AUTHORITY, _OF_MINTING]) + given
+    await node.send_from_outside(owner, Instruction(Pubkey.from_string(mint.program), data, accounts))
+
+
 async def freeze(node: Ledger, owner: Keypair, mint: Mint, wallet: str, *, thaw: bool = False) -> None:
     """Freeze a wallet's tokens, or thaw them."""
     accounts = [
@@ -284,6 +307,7 @@ async def a_purse(
     purse = Purse(scene, rpc, owner, mint, asset_id, program_id, treasury.id)
     if stock:
         await purse.stock(stock)
-    async with scene.database.program(program_id) as session:
-        await ledger.post(session, program_id, [Movement(PostingKind.FUND, uuid7(), asset_id, points)], _now())
+    if points:
+        async with scene.database.program(program_id) as session:
+            await ledger.post(session, program_id, [Movement(PostingKind.FUND, uuid7(), asset_id, points)], _now())
     yield purse

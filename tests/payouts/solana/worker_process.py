@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from datetime import timedelta
 from uuid import UUID
 
 from guerdon.chains.solana.client import SolanaClient
@@ -14,6 +15,8 @@ from guerdon.kit.worker import Worker
 from guerdon.payouts import jobs
 from guerdon.payouts.deps import PayoutDeps
 from guerdon.payouts.terms import PayoutTerms
+from guerdon.programs import funding
+from guerdon.programs.funding import FundingDeps
 from guerdon.txmanager.solana.engine import SolanaEngine
 from guerdon.txmanager.terms import EngineTerms
 
@@ -34,9 +37,15 @@ async def main() -> None:
         deployment_id=UUID(told["deployment"]),
         terms=EngineTerms(**told["engine"]),
     )
+    funding_deps = FundingDeps(database, chain, chain)
+
+    async def advance_fundings(_: UUID) -> timedelta | None:
+        return await funding.advance(funding_deps)
+
     await jobs.schedule(deps)
     stop = asyncio.Event()
-    await asyncio.gather(engine.run(stop), Worker(database, jobs.handlers(deps)).run(stop))
+    handlers = {**jobs.handlers(deps), funding.WORK: advance_fundings}
+    await asyncio.gather(engine.run(stop), Worker(database, handlers).run(stop))
 
 
 if __name__ == "__main__":

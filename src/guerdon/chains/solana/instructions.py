@@ -16,6 +16,7 @@ _CREATE_IDEMPOTENT: Final = b"\x01"
 _TRANSFER_CHECKED: Final = 12
 CLOSE_ACCOUNT: Final = b"\x09"
 """The whole of the instruction's data."""
+_MINT_TO_CHECKED: Final = 14
 _INITIALIZE_ACCOUNT3: Final = 18
 _MOST_MEMO: Final = 566
 """Bytes that the memo program takes with one signer."""
@@ -41,6 +42,15 @@ def transfer_checked(source: str, destination: str, owner: str, mint: Mint, amou
         raise ValueError(f"an amount of tokens is above 0 and below 2^64, not {amount_atomic}")
     accounts = [_writable(source), _readable(mint.address), _writable(destination), _readable(owner, signs=True)]
     data = bytes([_TRANSFER_CHECKED]) + amount_atomic.to_bytes(8, "little") + bytes([mint.decimals])
+    return Instruction(Pubkey.from_string(mint.program), data, accounts)
+
+
+def mint_to_checked(account: str, authority: str, mint: Mint, amount_atomic: int) -> Instruction:
+    """Make tokens in a token account of the mint; whoever may make more of it signs."""
+    if not 0 < amount_atomic <= LARGEST_AMOUNT:
+        raise ValueError(f"an amount of tokens is above 0 and below 2^64, not {amount_atomic}")
+    accounts = [_writable(mint.address), _writable(account), _readable(authority, signs=True)]
+    data = bytes([_MINT_TO_CHECKED]) + amount_atomic.to_bytes(8, "little") + bytes([mint.decimals])
     return Instruction(Pubkey.from_string(mint.program), data, accounts)
 
 

@@ -18,7 +18,7 @@ from guerdon.chains.solana.extensions import (
     REQUIRED_MEMO,
     entries,
 )
-from guerdon.chains.solana.programs import TOKEN, TOKEN_PROGRAMS
+from guerdon.chains.solana.programs import SYSTEM, TOKEN, TOKEN_PROGRAMS
 from guerdon.chains.solana.values import AccountState
 
 MINT_BYTES: Final = 82
@@ -27,6 +27,9 @@ ACCOUNT_RENT: Final = 2_039_280
 """Lamports that a token account of the plain size costs whoever makes it."""
 EXTENDED_RENT: Final = 2_500_000
 """At least what one costs whose mint has extensions that are allowed."""
+_THERE_IS_ONE: Final = b"\x01\0\0\0"
+_AUTHORITY: Final = 4
+_SUPPLY: Final = 36
 _STATE: Final = 108
 _FROZEN: Final = 2
 
@@ -44,6 +47,8 @@ class Mint:
     """Token or Token-2022: it decides about the addresses of accounts."""
     decimals: int
     extensions: tuple[int, ...] = ()
+    authority: str | None = None
+    """Who may make more of it; None: nobody, for ever."""
 
     @property
     def problem(self) -> str | None:
@@ -90,6 +95,11 @@ def associated_address(wallet: str, mint: Mint) -> str:
     return str(get_associated_token_address(*keys))
 
 
+def is_to_be_made(account: AccountState | None) -> bool:
+    """Is there no token account, whatever lamports somebody sent to its address ahead?"""
+    return account is None or (account.owner == SYSTEM and not account.data)
+
+
 def read_mint(account: AccountState) -> Mint:
     """A mint; `NotATokenError` if it is none."""
     data = account.data
@@ -100,7 +110,8 @@ def read_mint(account: AccountState) -> Mint:
         or not _is_kind(account, MINT_BYTES, IS_MINT)
     ):
         raise NotATokenError(f"{account.address} is no token")
-    return Mint(account.address, account.owner, data[44], tuple(_extensions(account)))
+    authority = str(Pubkey(data[_AUTHORITY:_SUPPLY])) if data[:_AUTHORITY] == _THERE_IS_ONE else None
+    return Mint(account.address, account.owner, data[44], tuple(_extensions(account)), authority)
 
 
 def read_token_account(account: AccountState) -> TokenAccount:

@@ -18,13 +18,13 @@ from guerdon.chains.solana import instructions, keys, messages
 from guerdon.chains.solana.client import SolanaClient
 from guerdon.chains.solana.markers import RENT_LAMPORTS, Marker, is_marker
 from guerdon.chains.solana.messages import LARGEST_TRANSACTION, MOST_UNITS
-from guerdon.chains.solana.programs import SYSTEM, TOKEN_PROGRAMS
+from guerdon.chains.solana.programs import TOKEN_PROGRAMS
 from guerdon.chains.solana.tokens import (
     Mint,
     NotATokenError,
     TokenAccount,
     associated_address,
-    read_mint,
+    is_to_be_made,
     read_token_account,
 )
 from guerdon.chains.solana.values import AccountState, Simulation
@@ -34,6 +34,7 @@ from guerdon.payouts.rail import BatchStatus, Call, EnvironmentProblem, Refusal
 from guerdon.payouts.solana import repository
 from guerdon.txmanager.models import IntentState, Treasury
 from guerdon.txmanager.solana.signing import LEAST_LEFT
+from guerdon.txmanager.solana.treasury import SolanaTreasury
 from guerdon.txmanager.treasuries import Finality
 
 LAMPORTS_A_GAS: Final = 64
@@ -92,7 +93,7 @@ class SolanaRail:
             return Refusal(str(error))
         if mint.problem is not None:
             return Refusal(mint.problem)
-        missing = [owner for owner in owners if _is_to_be_made(accounts[owner][1])]
+        missing = [owner for owner in owners if is_to_be_made(accounts[owner][1])]
         closed = await repository.opened_before(self.database, self.treasury, missing)
         for place, payment in enumerate(payments):
             reason = _refused(payment, mint, accounts[payment.recipient], was_opened=payment.recipient in closed)
@@ -179,27 +180,11 @@ class SolanaRail:
 
     async def finality(self) -> Finality:
         """What the treasury holds after the finalized slot."""
-        mint = await self._mint()
-        at = associated_address(self.treasury.address, mint)
-        told = await self.client.accounts([at], "finalized")
-        try:
-            own = _read_account(told.found[at])
-        except NotATokenError:
-            own = None
-        is_ours = own is not None and (own.owner, own.mint) == (self.treasury.address, mint.address)
-        return Finality(told.slot, own.amount_atomic if own is not None and is_ours else 0)
-
-    async def _mint(self) -> Mint:
-        """The treasury's token. Raises `NotATokenError`."""
-        address = self.treasury.token_address
-        found = (await self.client.accounts([address], "confirmed")).found[address]
-        if found is None:
-            raise NotATokenError(f"there is no token {address} on this network")
-        return read_mint(found)
+        return await SolanaTreasury(self.client, self.treasury).finality()
 
     async def _read(self, owners: Sequence[str]) -> tuple[Mint, _Accounts]:
         """The mint, and each wallet with its token account. Raises `NotATokenError`."""
-        mint = await self._mint()
+        mint = await SolanaTreasury(self.client, self.treasury).mint()
         if mint.decimals != self.treasury.token_decimals:
             raise NotATokenError(f"the token has {mint.decimals} decimals, and not {self.treasury.token_decimals}")
         at = {owner: associated_address(owner, mint) for owner in owners if keys.is_address(owner)}
@@ -250,14 +235,9 @@ _ENDED: Final = {
 """An intent ends only by proof: `failed` and `void` ones have no form that could land."""
 
 
-def _is_to_be_made(account: AccountState | None) -> bool:
-    """Is there no token account, whatever lamports somebody sent to its address ahead?"""
-    return account is None or (account.owner == SYSTEM and not account.data)
-
-
 def _read_account(account: AccountState | None) -> TokenAccount | None:
     """A token account; None if it is still to be made. Raises `NotATokenError`."""
-    return None if account is None or _is_to_be_made(account) else read_token_account(account)
+    return None if account is None or is_to_be_made(account) else read_token_account(account)
 
 
 def _refused(
