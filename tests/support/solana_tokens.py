@@ -88,7 +88,7 @@ def holding(solana: SolanaInThread, mint: Mint, authority: Keypair, wallet: Pubk
 
 def mint_to(mint: Mint, account: str, authority: Keypair, amount: int) -> Instruction:
     """Make tokens in a token account."""
-    return _of_mint(mint, account, authority, b"\x0e" + amount.to_bytes(8, "little") + bytes([mint.decimals]), mint_first=True)
+    return instructions.mint_to_checked(account, str(authority.pubkey()), mint, amount)
 
 
 def transfer_with_fee(source: str, destination: str, owner: str, mint: Mint, amount: int, fee: int) -> Instruction:
@@ -132,17 +132,12 @@ def require_memo(account: str, owner: Keypair) -> list[Instruction]:
 
 def freeze(mint: Mint, account: str, authority: Keypair) -> Instruction:
     """Freeze a token account."""
-    return _of_mint(mint, account, authority, b"\x0a", mint_first=False)
-
-
-def _of_mint(mint: Mint, account: str, authority: Keypair, data: bytes, *, mint_first: bool) -> Instruction:
     accounts = [
-        AccountMeta(Pubkey.from_string(mint.address), is_signer=False, is_writable=mint_first),
         AccountMeta(Pubkey.from_string(account), is_signer=False, is_writable=True),
+        AccountMeta(Pubkey.from_string(mint.address), is_signer=False, is_writable=False),
+        AccountMeta(authority.pubkey(), is_signer=True, is_writable=False),
     ]
-    signs = AccountMeta(authority.pubkey(), is_signer=True, is_writable=False)
-    ordered = accounts if mint_first else accounts[::-1]
-    return Instruction(Pubkey.from_string(mint.program), data, [*ordered, signs])
+    return Instruction(Pubkey.from_string(mint.program), b"\x0a", accounts)
 
 
 PROGRAMS = (TOKEN, TOKEN_2022)

@@ -36,7 +36,7 @@ from tests.support.solana_tokens import (
 def test_a_plain_mint_and_its_accounts_are_read(solana: SolanaInThread, program: str) -> None:
     authority, wallet = solana.funded(), Keypair().pubkey()
     mint = made_mint(solana, authority, decimals=9, program=program)
-    assert (mint.program, mint.decimals, mint.problem) == (program, 9, None)
+    assert (mint.program, mint.decimals, mint.problem, mint.authority) == (program, 9, None, str(authority.pubkey()))
     found = read_token_account(seen(solana, holding(solana, mint, authority, wallet, 77)))
     assert (found.mint, found.owner, found.amount_atomic, found.program) == (mint.address, str(wallet), 77, program)
     assert (found.is_frozen, found.needs_memo, found.problem) == (False, False, None)
