@@ -38,6 +38,10 @@ _ROWS = {
         "points_denominator, state, opens_at, closes_at, created_at, updated_at) "
         "values ($1, $2, $2, $2, 'local', 1, '0x', '0x', '0x', 1, 1, 'preparing', now(), now(), now(), now())"
     ),
+    "campaign_rates": (
+        "(program_id, campaign_id, network, asset_id, atomic_numerator, points_denominator, starts_at, ends_at) "
+        "values ($1, $2, 'local', $2, 1, 1, now(), now())"
+    ),
     "outbox": "(id, program_id, kind, payload) values ($2, $1, 'x', '{}')",
     "challenges": (
         "(id, program_id, purpose, account_id, address_id, network, namespace, address, nonce, message, expires_at, created_at) "

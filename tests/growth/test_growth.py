@@ -137,7 +137,7 @@ PLATFORM: dict[str, Ask] = {
     "ancestors of a batch": lambda s, p: repository_split.ancestors(s, p.batch),
     "attempts of one wallet": lambda s, p: repository_split.lonely_attempts(s, p.batch),
     "treasury: landed": lambda s, p: repository_treasuries.landed_unsettled(s, p.treasury, 10),
-    "treasury: promised": lambda s, p: repository_treasuries.promised_points(s, p.asset),
+    "treasury: promised": lambda s, p: repository_treasuries.promised_by_program(s, p.asset),
     "gas of a day": lambda s, p: payouts.gas_spent(s, p.program, "local", "2023-11-14"),
     "fundings of a small program": lambda s, p: repository_funding.fundings_of(s, p.small, None, 51),
     "deposits of a transaction": lambda s, _: repository_funding.places_used(s, "local", NOWHERE),

@@ -43,3 +43,9 @@ def test_s3_what_is_needed_for_points_covers_them_however_they_are_claimed(rate:
 @given(rates, st.integers(0, 2**80))
 def test_s3_the_points_that_an_amount_pays_need_no_more_than_it(rate: Rate, atomic: int) -> None:
     assert rate.needed(rate.points(atomic)) <= atomic
+
+
+@given(rates, rates, points)
+def test_rates_are_compared_and_multiplied_exactly(rate: Rate, other: Rate, asked: int) -> None:
+    assert (rate.fraction > other.fraction) == (rate.needed(10**60) > other.needed(10**60))
+    assert rate.times(other.fraction / rate.fraction).atomic(asked) == other.atomic(asked)

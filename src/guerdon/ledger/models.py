@@ -166,6 +166,34 @@ class PayoutOption(Base):
         return Rate(self.atomic_numerator, self.points_denominator)
 
 
+class CampaignRate(Base):
+    """What a published campaign has its program's points claimed at, on one network, from `starts_at` to `ends_at`.
+
+    Written by campaigns (`earning/conversion.py`), of which nothing is known here; read by claims and by what backs points.
+    """
+
+    __tablename__ = "campaign_rates"
+    __table_args__ = (
+        CheckConstraint("atomic_numerator > 0 and points_denominator > 0", name="rate"),
+        Index("ix_campaign_rates_asset_id_ends_at", "asset_id", "ends_at"),
+        scope(Scope.JOINT),
+    )
+
+    program_id: Mapped[UUID] = mapped_column(primary_key=True)
+    campaign_id: Mapped[UUID] = mapped_column(primary_key=True)
+    network: Mapped[str] = mapped_column(primary_key=True)
+    asset_id: Mapped[UUID]
+    atomic_numerator: Mapped[Atomic]
+    points_denominator: Mapped[Points]
+    starts_at: Mapped[Utc]
+    ends_at: Mapped[Utc]
+
+    @property
+    def rate(self) -> Rate:
+        """What points are worth in the option's token."""
+        return Rate(self.atomic_numerator, self.points_denominator)
+
+
 class AccountBalance(Base):
     """One account's points of one asset. `earned` never falls; `available` is computed by the database (SAFETY S13)."""
 

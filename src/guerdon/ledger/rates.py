@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class Rate:
     def converting(self, points: int) -> int:
         """Of so many points, those that become tokens: the fewest that are paid with the same amount (SAFETY S14)."""
         return -(-self.atomic(points) * self.points_denominator // self.atomic_numerator)
+
+    @property
+    def fraction(self) -> Fraction:
+        """Atomic units for one point, exactly: what rates are compared by."""
+        return Fraction(self.atomic_numerator, self.points_denominator)
+
+    def times(self, factor: Fraction) -> Rate:
+        """So many times as much."""
+        return Rate(self.atomic_numerator * factor.numerator, self.points_denominator * factor.denominator)
 
     def __str__(self) -> str:
         return f"{self.atomic_numerator}/{self.points_denominator}"

@@ -54,7 +54,7 @@ async def publish(deps: PayoutDeps, terms: DropTerms, season: DropSeason, drop: 
 
     async def reserve(session: PlatformSession) -> bool:
         # All of the asset's: what backs its points is compared.
-        purses = await repository_treasuries.lock_treasuries_of_asset(session, season.asset_id)
+        purses = await backing.lock_vaults(session, await session.get_one(Asset, season.asset_id))
         treasury = next(purse for purse in purses if purse.id == season.treasury_id)
         now = await transaction_time(session)
         locked_season = await repository.lock_season(session, drop.program_id, season.id)

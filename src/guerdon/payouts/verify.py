@@ -88,9 +88,9 @@ async def _promises(deps: PayoutDeps, asset: Asset, purses: Sequence[_Purse]) ->
     for _ in range(_LOOKS):
         finalities = [await purse.finality() for purse in purses]
         async with deps.database.platform() as session:
-            promised, claims = await backing.promised(session, asset)
+            books = await backing.books(session, asset)
             frozen = [await repository.frozen_batches(session, purse.treasury.id) for purse in purses]
-            ways = [await backing.vault_of(session, asset, purse.treasury, 0, claims) for purse in purses]
+            ways = [await backing.vault_of(session, asset, purse.treasury, 0, books) for purse in purses]
         on_the_way = [
             await purse.on_the_way(batches, seen.block_number)
             + await drops_verify.lying_in_drops(deps, purse.treasury, seen.block_number)
@@ -98,13 +98,13 @@ async def _promises(deps: PayoutDeps, asset: Asset, purses: Sequence[_Purse]) ->
         ]
         held = [seen.balance + moving for seen, moving in zip(finalities, on_the_way, strict=True)]
         vaults = [replace(vault, held_atomic=amount) for found, amount in zip(ways, held, strict=True) for vault in found]
-        missing = backing.missing_points(promised, vaults)
+        missing = backing.missing_points(books.promised, vaults)
         if missing <= 0:
             return []
         row = {
             "subject": ", ".join(purse.treasury.address for purse in purses),
             "asset": asset.symbol,
-            "promised_points": str(promised.points),
+            "promised_points": str(books.promised.points),
             "missing_points": str(missing),
             "held_atomic": ", ".join(str(seen.balance) for seen in finalities),
             "paid_and_not_posted_atomic": ", ".join(str(moving) for moving in on_the_way),

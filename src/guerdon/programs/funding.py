@@ -95,18 +95,22 @@ class Way:
     mintable: bool
 
 
-async def way_of(session: PlatformSession, asset: Asset, network: str | None) -> Way:
-    """The way on a network; where none is named, the only one, or the one that is a default. Raises `NoTreasuryError`."""
+async def way_of(session: PlatformSession, program: Program, asset: Asset, network: str | None) -> Way:
+    """The way on a network; where none is named, the only one, or the one that is a default. Raises `NoTreasuryError`.
+
+    Its rate is the best that the program's points may be claimed at, as campaigns that are not over have it.
+    """
     if asset.delivery != Delivered.ON_CLAIM:
         treasury = None if asset.network is None else await repository_treasuries.treasury_on(session, asset.id, asset.network)
         if treasury is None or network not in {None, treasury.network}:
             raise NoTreasuryError
         return Way(treasury, asset.rate, asset.mintable)
     ways: list[tuple[bool, Way]] = []
+    worth = await backing.worth(session, asset, program.id)
     for option, _ in await repository_options.options(session, asset.id):
         treasury = await repository_treasuries.treasury_on(session, asset.id, option.network)
         if treasury is not None and network in {None, option.network}:
-            ways.append((option.is_default, Way(treasury, option.rate, option.mintable)))
+            ways.append((option.is_default, Way(treasury, option.rate.times(worth), option.mintable)))
     chosen = ways if len(ways) == 1 else [way for way in ways if way[0]]
     if len(chosen) != 1:
         raise NoTreasuryError(details={"networks": [way.treasury.network for _, way in ways]})
@@ -120,7 +124,7 @@ async def request_funding(session: PlatformSession, request: FundingRequest) -> 
     """
     program = await session.get_one(Program, request.program_id)
     asset = await session.get_one(Asset, program.asset_id)
-    way = await way_of(session, asset, request.network)
+    way = await way_of(session, program, asset, request.network)
     treasury = way.treasury
     deposit, now = request.deposit, await transaction_time(session)
     if deposit is None:
@@ -177,7 +181,7 @@ async def find_mint(deps: FundingDeps, program_id: UUID, network: str | None = N
     """
     async with deps.database.platform() as session:
         program = await session.get_one(Program, program_id)
-        way = await way_of(session, await session.get_one(Asset, program.asset_id), network)
+        way = await way_of(session, program, await session.get_one(Asset, program.asset_id), network)
     if not way.mintable:
         return None
     on_chain = await deps.look_at(way.treasury)
@@ -199,7 +203,7 @@ async def find_deposit(
     async with deps.database.platform() as session:
         program = await session.get_one(Program, program_id)
         asset = await session.get_one(Asset, program.asset_id)
-        way = await way_of(session, asset, network)
+        way = await way_of(session, program, asset, network)
         treasury = way.treasury
         if await txmanager_repository.is_signed_here(session, treasury.network, transaction_hash):
             message = "This transaction is our own: what we mint or move ourselves is no deposit."
@@ -296,7 +300,7 @@ async def _book(deps: FundingDeps, funding: Funding, transaction_hash: str | Non
         locked = await repository.lock_pending(session, funding.id)
         if locked is None:
             return True
-        missing = await backing.unbacked(session, asset, locked.points)
+        missing = await backing.unbacked(session, asset, locked.points, of_program=locked.program_id)
         if missing > 0:
             await _tell_stuck(session, locked, missing)
             return False
@@ -329,7 +333,8 @@ async def _tell_stuck(session: PlatformSession, funding: Funding, missing_points
         str(funding.id),
         severity=Severity.CRITICAL,
         message=f"funding {funding.id} is {funding.reason}",
-        remedy="The missing tokens left the treasury outside of Guerdon: send them back. `guerdon ledger verify` tells how many.",
+        remedy="The missing tokens left the treasury outside of Guerdon, or a campaign pays more since: send them, or end it. "
+        "`guerdon ledger verify` tells how many.",
         program_id=funding.program_id,
     )
 

@@ -80,7 +80,6 @@ async def set_option(session: PlatformSession, asset: Asset, new: NewOption, dec
     network = await service_keys.network(session, new.network)
     # Fundings wait for what is decided here, and claims too (SAFETY S15).
     await backing.lock_vaults(session, asset)
-    await repository_options.begin_change(session, asset.id)
     token = to_checksum_address(new.token_address) if network.namespace == EIP155 else new.token_address
     known = await repository_options.option(session, asset.id, new.network)
     if known is not None and known.token_address != token and await treasuries.treasury_on(session, asset.id, new.network):

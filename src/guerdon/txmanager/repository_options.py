@@ -14,27 +14,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from guerdon.kit.database import PlatformSession, ScopedSession, raw_connection
 from guerdon.ledger.models import Asset, PayoutOption
+from guerdon.ledger.rates import Rate
 from guerdon.txmanager.models import Contract
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What claims and drops that are not over hold: points, and the tokens that they are to become."""
+    """What claims and drops of one program that are not over hold at one rate: points, and the tokens that they are to become."""
 
+    program_id: UUID
+    network: str
+    rate: Rate
     points: int
     amount_atomic: int
 
 
 async def hold(session: ScopedSession, asset_id: UUID) -> None:
-    """Until the transaction ends no option of the asset is changed: what is claimed is claimed at the rates that are read next.
+    """Until the transaction ends no rate of the asset is changed: what is claimed is claimed at those that are read next.
 
     A program's transaction can't lock rows of the platform, which it may not change. Taken before any balance.
     """
     await (await raw_connection(session)).execute("SELECT pg_advisory_xact_lock_shared($1)", _lock_of(asset_id))
 
 
-async def begin_change(session: PlatformSession, asset_id: UUID) -> None:
-    """Wait for the claims that hold the asset's options, and let new ones wait. Taken after its treasuries (SAFETY S15)."""
+async def begin_change(session: ScopedSession, asset_id: UUID) -> None:
+    """Wait for the claims that hold the asset's rates, and let new ones wait. Taken after its treasuries (SAFETY S15)."""
     await (await raw_connection(session)).execute("SELECT pg_advisory_xact_lock($1)", _lock_of(asset_id))
 
 
@@ -81,17 +85,26 @@ async def no_default(session: PlatformSession, asset_id: UUID, namespace: str) -
     )
 
 
-async def claims_by_network(session: PlatformSession, asset_id: UUID) -> dict[str, Claimed]:
-    """What all programs' claims, and leaves of drops, that are not over hold of an asset, by network (SAFETY S2: sums alone)."""
+async def claimed(session: PlatformSession, asset_id: UUID) -> list[Claimed]:
+    """What all programs' claims, and leaves of drops, that are not over hold of an asset (SAFETY S2: sums alone)."""
     rows = await session.execute(_FIXED, {"asset_id": asset_id})
-    return {row.network: Claimed(int(row.points), int(row.amount_atomic)) for row in rows}
+    return [
+        Claimed(
+            row.program_id,
+            row.network,
+            Rate(int(row.atomic_numerator), row.points_denominator),
+            int(row.points),
+            int(row.amount_atomic),
+        )
+        for row in rows
+    ]
 
 
 _FIXED = text(
     """
-    select network, sum(points) as points, sum(amount_atomic) as amount_atomic
+    select *
       from (select * from promised_claims_v1() union all select * from promised_drops_v1()) fixed
-     where asset_id = :asset_id group by network
+     where asset_id = :asset_id
     """
 )
 

@@ -6,7 +6,6 @@ A treasury is the first thing that any transaction locks (SAFETY S15).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -117,16 +116,14 @@ async def landed_unsettled(session: PlatformSession, treasury_id: UUID, block: i
     return int(total or 0)
 
 
-async def promised_points(session: PlatformSession, asset_id: UUID) -> int:
-    """What all programs together may still give or owe of an asset, in points (SAFETY S3)."""
-    total: Decimal | None = await session.scalar(
-        text("select points from promised_points() where asset_id = :asset_id"), {"asset_id": asset_id}
-    )
-    return int(total or 0)
+async def promised_by_program(session: PlatformSession, asset_id: UUID) -> dict[UUID, int]:
+    """What each program may still give or owe of an asset, in points (SAFETY S3)."""
+    rows = await session.execute(text("select program_id, points from promised_by_program_v1(:asset_id)"), {"asset_id": asset_id})
+    return {row.program_id: int(row.points) for row in rows}
 
 
 async def promised_by_asset(session: PlatformSession) -> dict[str, int]:
-    """The same for every asset, by its symbol."""
+    """What all programs together may, of every asset by its symbol."""
     rows = await session.execute(
         text("select a.symbol, p.points from promised_points() p join assets a on a.id = p.asset_id order by a.symbol")
     )

@@ -54,6 +54,7 @@ _TABLES = (
         token_address text not null,
         atomic_numerator numeric(78, 0) not null,
         points_denominator bigint not null,
+        campaign_id uuid,
         points_requested bigint not null,
         address_id uuid,
         review_reason text,
@@ -106,12 +107,15 @@ _BESIDE_THE_TRAFFIC = {
 
 # Sums over all tenants, for the platform alone (SAFETY S2, S3). Runs as the owner, whom row-level security does not bind.
 _CLAIMED = """
-create function promised_claims_v1() returns table (asset_id uuid, network text, points numeric, amount_atomic numeric)
+create function promised_claims_v1() returns table (
+    asset_id uuid, program_id uuid, network text, atomic_numerator numeric, points_denominator bigint, points numeric,
+    amount_atomic numeric)
 language sql stable security definer set search_path = pg_catalog, public as $$
-    select d.asset_id, d.network, sum(d.points), sum(d.amount_atomic) from deliveries d
+    select d.asset_id, d.program_id, d.network, c.atomic_numerator, c.points_denominator, sum(d.points), sum(d.amount_atomic)
+      from deliveries d join claims c on c.program_id = d.program_id and c.id = d.id
      where d.kind = 'claim' and d.state not in ('final', 'refused', 'returned')
        and (select current_setting('guerdon.platform', true)) = 'on'
-     group by d.asset_id, d.network
+     group by 1, 2, 3, 4, 5
 $$
 """
 

@@ -31,12 +31,14 @@ $$
 
 # What leaves that nobody claimed yet fixed of each treasury, over all tenants, for the platform alone (SAFETY S2, S3).
 _PROMISED = """
-create function promised_drops_v1() returns table (asset_id uuid, network text, points numeric, amount_atomic numeric)
+create function promised_drops_v1() returns table (
+    asset_id uuid, program_id uuid, network text, atomic_numerator numeric, points_denominator bigint, points numeric,
+    amount_atomic numeric)
 language sql stable security definer set search_path = pg_catalog, public as $$
-    select l.asset_id, s.network, sum(l.points), sum(l.amount_atomic)
+    select l.asset_id, l.program_id, s.network, s.atomic_numerator, s.points_denominator, sum(l.points), sum(l.amount_atomic)
       from drop_leaves l join drop_seasons s on s.program_id = l.program_id and s.id = l.season_id
      where l.fate = 'waiting' and (select current_setting('guerdon.platform', true)) = 'on'
-     group by l.asset_id, s.network
+     group by 1, 2, 3, 4, 5
 $$
 """
 
