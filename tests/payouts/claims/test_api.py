@@ -38,7 +38,7 @@ async def test_x402_defect_02_a_claim_is_answered_at_once_and_followed_to_its_en
         claim = answers[0].json()
         assert claim | {"id": "", "created_at": ""} == {
             "id": "", "rewards_account_id": account["id"], "points_claimed": "600", "points_requested": "600",
-            "token_amount": "6000", "token_mint": offered[0]["token_mint"], "network": "local",
+            "token_amount": "6000", "token_mint": offered[0]["token_mint"], "network": "local", "campaign_id": None,
             "destination_address": claim["destination_address"], "status": "pending", "final": False, "transaction_hash": None,
             "error_message": None, "created_at": "", "processed_at": None,
         }  # fmt: skip

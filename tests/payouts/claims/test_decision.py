@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from guerdon.kit.errors import GuerdonError
 from guerdon.kit.ids import uuid7
-from guerdon.ledger.models import PayoutOption
-from guerdon.payouts.claims.decision import Granted, Standing, Terms, choose_option, decide
+from guerdon.ledger.models import CampaignRate, PayoutOption
+from guerdon.ledger.rates import Rate
+from guerdon.payouts.claims.decision import Granted, Offer, Standing, Terms, best_offer, choose_option, decide
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RICH = Standing(2**62, 0, 0, None, None, 0)
@@ -27,7 +29,7 @@ def option(**changes: Any) -> PayoutOption:
 
 
 def decided(points: int, standing: Standing = RICH, *, review_above: int | None = None, **changes: Any) -> Granted:
-    return decide(points, standing, Terms(option(**changes), review_above), NOW)
+    return decide(points, standing, Terms(Offer(option(**changes)), review_above), NOW)
 
 
 def refused(points: int, standing: Standing = RICH, **changes: Any) -> GuerdonError:
@@ -131,3 +133,30 @@ def test_where_no_token_is_offered_nothing_is_claimed() -> None:
     with pytest.raises(GuerdonError) as caught:
         choose_option([OFF], "eip155", network=None, token=None)
     assert caught.value.code == "CLAIMS_CLOSED"
+
+
+def a_rate(atomic: int, points: int = 1, *, network: str = "base", hours: int = 1, campaign: int = 1) -> CampaignRate:
+    return CampaignRate(
+        network=network, atomic_numerator=atomic, points_denominator=points, ends_at=NOW + timedelta(hours=hours),
+        campaign_id=UUID(int=campaign),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rates", "best"),
+    [
+        ([], None),
+        ([a_rate(10_001)], 0),
+        # At the option's own rate, or below it, it is the option's.
+        ([a_rate(10_000), a_rate(9_999), a_rate(100_000, 11)], None),
+        ([a_rate(20_000, 3), a_rate(20_001, 2), a_rate(10_000, 1)], 1),
+        ([a_rate(30_000, network="ethereum")], None),
+        # Of equal ones what lasts longest; then it is any, but always the same.
+        ([a_rate(20_000, 1, hours=2), a_rate(40_000, 2, hours=3), a_rate(20_000, 1)], 1),
+        ([a_rate(20_000, campaign=5), a_rate(20_000, campaign=6), a_rate(20_000, campaign=4)], 1),
+    ],
+)
+def test_claims_are_made_at_the_best_rate_for_the_member(rates: list[CampaignRate], best: int | None) -> None:
+    offer = best_offer(option(), rates)
+    assert offer.campaign is (None if best is None else rates[best])
+    assert offer.rate == (Rate(10_000) if best is None else rates[best].rate)

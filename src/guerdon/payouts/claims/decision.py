@@ -13,7 +13,8 @@ from typing import Final
 from guerdon.chains.contracts import MAX_PAYMENT
 from guerdon.chains.networks import EIP155
 from guerdon.ledger.errors import NotEnoughPointsError
-from guerdon.ledger.models import PayoutOption
+from guerdon.ledger.models import CampaignRate, PayoutOption
+from guerdon.ledger.rates import Rate
 from guerdon.payouts.claims.errors import (
     ClaimCooldownError,
     ClaimLimitError,
@@ -43,10 +44,29 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a claim is held to: the option, and when an operator is asked."""
+class Offer:
+    """An option at the rate that claims are made at now."""
 
     option: PayoutOption
+    campaign: CampaignRate | None = None
+    """Whose rate it is; None: the option's own."""
+
+    @property
+    def rate(self) -> Rate:
+        """What points are worth now."""
+        return self.option.rate if self.campaign is None else self.campaign.rate
+
+    @property
+    def least(self) -> int:
+        """The fewest points that are worth anything."""
+        return -(-self.rate.points_denominator // self.rate.atomic_numerator)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a claim is held to: what is offered, and when an operator is asked."""
+
+    offer: Offer
     review_above_points: int | None
     """Of an account's claims in 24 hours together, so that nothing is gained by dividing one; null: nobody is asked."""
 
@@ -58,6 +78,15 @@ class Granted:
     points: int
     amount_atomic: int
     review_reason: str | None
+
+
+def best_offer(option: PayoutOption, rates: Sequence[CampaignRate]) -> Offer:
+    """An option at the best rate for the member: of campaigns' rates in force the highest, if it is above the option's own.
+
+    Of equal ones that of the campaign that lasts longest.
+    """
+    better = [one for one in rates if one.network == option.network and one.rate.fraction > option.rate.fraction]
+    return Offer(option, max(better, key=lambda one: (one.rate.fraction, one.ends_at, one.campaign_id), default=None))
 
 
 def choose_option(options: Sequence[PayoutOption], namespace: str, *, network: str | None, token: str | None) -> PayoutOption:
@@ -99,26 +128,21 @@ def decide(points: int, standing: Standing, terms: Terms, now: datetime) -> Gran
     Raises `AccountInDebtError` (SAFETY S13), `ClaimTooSmallError`, `ClaimTooLargeError` (S14), `NotEnoughPointsError`,
     `ClaimCooldownError`, `ClaimLimitError`.
     """
-    option = terms.option
+    option, rate = terms.offer.option, terms.offer.rate
     if standing.debt:
         message = "The account owes points for a reversal; nothing is claimed until later earnings have repaid them."
         raise AccountInDebtError(message, details={"debt": str(standing.debt)})
-    amount, converting = option.rate.atomic(points), option.rate.converting(points)
+    amount, converting = rate.atomic(points), rate.converting(points)
     if points < option.min_points or amount == 0:
-        raise ClaimTooSmallError(details={"min_points": str(max(option.min_points, least(option)))})
+        raise ClaimTooSmallError(details={"min_points": str(max(option.min_points, terms.offer.least))})
     largest = MAX_PAYMENT if option.namespace == EIP155 else MAX_SOLANA
     if amount > largest or (option.max_points is not None and points > option.max_points):
-        bounds = [one for one in (option.max_points, option.rate.points(largest)) if one is not None]
+        bounds = [one for one in (option.max_points, rate.points(largest)) if one is not None]
         raise ClaimTooLargeError(details={"max_points": str(min(bounds))})
     if converting > standing.available:
         raise NotEnoughPointsError(details={"available": str(standing.available)})
     _within_limits(converting, standing, option, now)
     return Granted(converting, amount, _review_reason(converting, standing, terms))
-
-
-def least(option: PayoutOption) -> int:
-    """The fewest points that are worth anything."""
-    return -(-option.points_denominator // option.atomic_numerator)
 
 
 def _within_limits(points: int, standing: Standing, option: PayoutOption, now: datetime) -> None:

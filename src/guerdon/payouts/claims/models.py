@@ -32,6 +32,8 @@ class Claim(Base):
     atomic_numerator: Mapped[Atomic]
     points_denominator: Mapped[Points]
     """The rate, as it was (SAFETY S14)."""
+    campaign_id: Mapped[UUID | None]
+    """Whose rate it was; null: the payout option's."""
     points_requested: Mapped[Points]
     """Of these, the payout holds what converts."""
     address_id: Mapped[UUID | None]

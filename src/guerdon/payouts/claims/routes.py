@@ -24,10 +24,10 @@ _CLAIMS = Rate(30, 60)
 
 @router.get("/payout-options")
 async def list_rewards_payout_options(request: Member) -> OfferedOptions:
-    """What the program's points can be claimed in, and at which rate."""
+    """What the program's points can be claimed in, and at which rate now: a campaign's while it is active, else the usual."""
     program = await request.program()
     async with request.services.database.program(program.id) as session:
-        return OfferedOptions(options=[offered_option(one) for one in await service.offered(session, program)])
+        return OfferedOptions(options=[offered_option(one) for one in await service.offers(session, program)])
 
 
 @router.post("/claims", status_code=202, response_model=ClaimView)

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from guerdon.kit.api import AtomicText, Line, SnakeWire, Wire
 from guerdon.kit.money import LARGEST_JSON_INTEGER, LARGEST_POINTS, parse_amount, to_wire
-from guerdon.ledger.models import Delivery, DeliveryState, PayoutOption
-from guerdon.payouts.claims.decision import least
+from guerdon.ledger.models import Delivery, DeliveryState
+from guerdon.payouts.claims.decision import Offer
 from guerdon.payouts.claims.models import Claim
 from guerdon.payouts.schemas import public_state
 from guerdon.txmanager.schemas_options import whole_tokens
@@ -62,6 +62,7 @@ class ClaimView(SnakeWire):
     points_claimed: PointsText
     points_requested: PointsText
     token_amount: Annotated[AtomicText, Field(description="In the token's smallest unit; fixed.")]
+    campaign_id: Annotated[UUID | None, Field(description="Whose rate it was made at; null: the usual one.")]
     token_mint: str
     network: str
     destination_address: str
@@ -83,6 +84,8 @@ class OfferedOption(SnakeWire):
     points: Annotated[PointsText, Field(description="So many points …")]
     token_amount: Annotated[AtomicText, Field(description="… are so much of the token's smallest unit, rounded down.")]
     tokens_for_a_thousand_points: str
+    campaign_id: Annotated[UUID | None, Field(description="Whose rate this is; null: the usual one.")]
+    rate_until: Annotated[datetime | None, Field(description="When that campaign ends; it may be paused or ended before.")]
     min_points: PointsText
     max_points: PointsText | None
     is_default: bool
@@ -106,6 +109,7 @@ class AdminClaimView(Wire):
     points_requested: PointsText
     amount_atomic: AtomicText
     rate: Annotated[str, Field(description="Atomic units over points, as it was when the claim was made.")]
+    campaign_id: Annotated[UUID | None, Field(description="Whose rate it was; null: the payout option's.")]
     token_address: str
     network: str
     destination: str
@@ -135,6 +139,7 @@ def claim_view(claim: Claim, delivery: Delivery) -> ClaimView:
         points_claimed=delivery.points,
         points_requested=claim.points_requested,
         token_amount=delivery.amount_atomic or 0,
+        campaign_id=claim.campaign_id,
         token_mint=claim.token_address,
         network=claim.network,
         destination_address=delivery.destination or "",
@@ -160,6 +165,7 @@ def admin_claim_view(claim: Claim, delivery: Delivery) -> AdminClaimView:
         points_requested=claim.points_requested,
         amount_atomic=delivery.amount_atomic or 0,
         rate=str(claim.rate),
+        campaign_id=claim.campaign_id,
         token_address=claim.token_address,
         network=claim.network,
         destination=delivery.destination or "",
@@ -174,17 +180,20 @@ def admin_claim_view(claim: Claim, delivery: Delivery) -> AdminClaimView:
     )
 
 
-def offered_option(option: PayoutOption) -> OfferedOption:
+def offered_option(offer: Offer) -> OfferedOption:
     """A payout option as members see it."""
+    option, rate, campaign = offer.option, offer.rate, offer.campaign
     return OfferedOption(
         network=option.network,
         namespace=option.namespace,
         token_mint=option.token_address,
         token_decimals=option.token_decimals,
-        points=option.points_denominator,
-        token_amount=option.atomic_numerator,
-        tokens_for_a_thousand_points=whole_tokens(option.rate.atomic(1000), option.token_decimals),
-        min_points=max(option.min_points, least(option)),
+        points=rate.points_denominator,
+        token_amount=rate.atomic_numerator,
+        tokens_for_a_thousand_points=whole_tokens(rate.atomic(1000), option.token_decimals),
+        campaign_id=None if campaign is None else campaign.campaign_id,
+        rate_until=None if campaign is None else campaign.ends_at,
+        min_points=max(option.min_points, offer.least),
         max_points=option.max_points,
         is_default=option.is_default,
     )

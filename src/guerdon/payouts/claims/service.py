@@ -23,13 +23,13 @@ from guerdon.ledger.models import Asset, Delivered, Delivery, DeliveryState, Pay
 from guerdon.ledger.postings import Movement
 from guerdon.payouts import alerts
 from guerdon.payouts.claims import repository
-from guerdon.payouts.claims.decision import Granted, Standing, Terms, choose_option, decide
+from guerdon.payouts.claims.decision import Granted, Offer, Standing, Terms, best_offer, choose_option, decide
 from guerdon.payouts.claims.errors import ClaimsClosedError
 from guerdon.payouts.claims.models import Claim
 from guerdon.payouts.claims.repository import ClaimRow
 from guerdon.payouts.models import Work
 from guerdon.programs.models import Program
-from guerdon.txmanager import repository_options, repository_treasuries
+from guerdon.txmanager import repository_options, repository_rates, repository_treasuries
 from guerdon.txmanager.models import Network
 
 
@@ -47,7 +47,7 @@ class ClaimRequest:
 class _Way:
     """How a claim is paid, and to whom."""
 
-    option: PayoutOption
+    offer: Offer
     destination: Destination
 
 
@@ -61,19 +61,26 @@ async def offered(session: ScopedSession, program: Program) -> list[PayoutOption
     return [option for option, _ in found if option.enabled and option.network in networks]
 
 
+async def offers(session: ScopedSession, program: Program) -> list[Offer]:
+    """The same, at the rates that are in force now."""
+    rates = await repository_rates.in_force(session, program.id, program.asset_id)
+    return [best_offer(option, rates) for option in await offered(session, program)]
+
+
 async def request_claim(session: ScopedSession, program: Program, account_id: UUID, wanted: ClaimRequest) -> ClaimRow:
     """Hold the points and have the tokens sent, or an operator asked; in the program's scope.
 
     Raises `InvalidAddressError`, `AddressNotProvenError`, `AddressWaitsError`, `AddressDeniedError`, `ClaimsClosedError`,
     `PayoutOptionNotFoundError`, and as `decide` does.
     """
-    # Else a rate that was lowered meanwhile would let other points have the tokens that this claim fixes (SAFETY S3, S14).
+    # Else a rate that was lowered meanwhile, or a campaign's that is over, would let other points have the tokens that this
+    # claim fixes (SAFETY S3, S14).
     await repository_options.hold(session, program.asset_id)
     way = await _way(session, program, account_id, wanted)
     key = (program.asset_id, account_id)
     # From here on claims, reversals and earnings of this account come one after the other.
     balance = (await ledger_repository.lock_account_balances(session, program.id, [key]))[key]
-    option, now = way.option, await transaction_time(session)
+    option, rate, now = way.offer.option, way.offer.rate, await transaction_time(session)
     before = await repository.claimed_before(
         session, program.id, account_id, asset_id=program.asset_id, network=option.network,
         period_seconds=option.period_seconds or 0, cooldown_seconds=option.cooldown_seconds, now=now,
@@ -81,7 +88,7 @@ async def request_claim(session: ScopedSession, program: Program, account_id: UU
     standing = Standing(
         balance.available, balance.debt, before.in_period, before.first_in_period, before.last_at, before.in_a_day
     )
-    granted = decide(wanted.points, standing, Terms(option, program.claim_review_points), now)
+    granted = decide(wanted.points, standing, Terms(way.offer, program.claim_review_points), now)
     claim_id = uuid7()
     hold = Movement(PostingKind.HOLD, claim_id, program.asset_id, granted.points, account_id)
     await ledger.post(session, program.id, [hold], now)
@@ -93,8 +100,9 @@ async def request_claim(session: ScopedSession, program: Program, account_id: UU
     )  # fmt: skip
     claim = Claim(
         program_id=program.id, id=claim_id, account_id=account_id, asset_id=program.asset_id, network=option.network,
-        token_address=option.token_address, atomic_numerator=option.atomic_numerator,
-        points_denominator=option.points_denominator, points_requested=wanted.points, address_id=way.destination.address_id,
+        token_address=option.token_address, atomic_numerator=rate.atomic_numerator, points_denominator=rate.points_denominator,
+        campaign_id=None if way.offer.campaign is None else way.offer.campaign.campaign_id,
+        points_requested=wanted.points, address_id=way.destination.address_id,
         review_reason=granted.review_reason, created_at=now,
     )  # fmt: skip
     await repository.insert_claim(session, delivery, claim)
@@ -114,7 +122,7 @@ async def _way(session: ScopedSession, program: Program, account_id: UUID, wante
     now = await transaction_time(session)
     found = await addresses.destination(session, program.id, account_id, namespace, network.chain_id, address, now)
     await denials.require_not_denied(session, program.id, address)
-    return _Way(option, found)
+    return _Way(best_offer(option, await repository_rates.in_force(session, program.id, program.asset_id)), found)
 
 
 def _network(name: str | None, options: list[PayoutOption]) -> str | None:
