@@ -83,7 +83,7 @@ async def create(
         said = _read(file)
     new = NewCampaign.model_validate(said | ({"active": True} if publish else {}))
     found = await program_of(runtime, program)
-    async with runtime.database.program(found.id) as session:
+    async with runtime.database.operator(found.id) as session:
         _print(await service_campaigns.add_campaign(session, new, now), as_json=as_json)
 
 
@@ -261,7 +261,7 @@ async def _do(
     as_json: bool,
 ) -> None:
     found, known = await program_of(runtime, program), parse_id(campaign)
-    async with runtime.database.program(found.id) as session:
+    async with runtime.database.operator(found.id) as session:
         view = await work(session, known, runtime.clock.now())
     _print(view, as_json=as_json)
 

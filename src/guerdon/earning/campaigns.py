@@ -10,7 +10,7 @@ from guerdon.earning.campaign_config import milestones_of
 from guerdon.earning.errors import CampaignPromisedError, InvalidCampaignError
 from guerdon.earning.volume_terms import SCALE, CampaignState, CampaignType, multiplier_of
 
-_LIMITS = ("max_participants", "max_points_per_account")
+_LIMITS = ("max_participants", "max_points_per_account", "conversion_rates")
 _SPENDING = (*_LIMITS, "max_budget_points", "max_points_per_payer")
 _ACCEPTED: Mapping[CampaignType, tuple[str, ...]] = {
     CampaignType.MULTIPLIER: ("multiplier", "stacking", "threshold_volume", *_SPENDING),
@@ -80,8 +80,12 @@ def _problems(type_: CampaignType, config: Mapping[str, Any]) -> Iterator[dict[s
         yield _problem(name, f"is needed for a {type_} campaign")
     if missing:
         return
-    if type_ is CampaignType.MULTIPLIER and multiplier_of(config["multiplier"]) <= SCALE:
-        yield _problem("multiplier", "must be above 1: a campaign adds to what is earned")
+    rates = config.get("conversion_rates") or ()
+    if len({rate["network"] for rate in rates}) < len(rates):
+        yield _problem("conversion_rates", "name the same network twice")
+    # One that is there for its conversion rates alone multiplies by 1.
+    if type_ is CampaignType.MULTIPLIER and multiplier_of(config["multiplier"]) < SCALE + (0 if rates else 1):
+        yield _problem("multiplier", "must be above 1, or 1 with conversion_rates: a campaign adds to what is earned")
     if type_ in {CampaignType.BONUS, CampaignType.THRESHOLD}:
         yield from _problems_of_milestones(config)
 

@@ -33,6 +33,10 @@ class CampaignPromisedError(GuerdonError, status=409, code="CAMPAIGN_PROMISED", 
     """A published pool may become better for those who earned a share, never worse; `details` names the fields."""
 
 
+class CampaignUnbackedError(GuerdonError, status=409, code="CAMPAIGN_UNBACKED", title="Conversion rate is not backed"):
+    """At this campaign's rates the treasuries could not pay all points that programs were promised; fund them first."""
+
+
 class AssetNotClaimableError(GuerdonError, status=400, code="ASSET_NOT_CLAIMABLE", title="Asset is not claimed"):
     """Settled volume earns points that are claimed; name an asset whose delivery is `on_claim`."""
 

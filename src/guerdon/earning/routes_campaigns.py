@@ -49,7 +49,7 @@ async def list_campaigns(request: Reading, limit: Limit = 50, cursor: CursorText
 async def add_campaign(body: NewCampaign, request: Writing) -> Response:
     """A new campaign: a draft that counts for nothing, unless `active` is true."""
     program, now = await request.program(body.brand_id), request.services.clock.now()
-    return await request.write_program(program.id, body, lambda session: service.add_campaign(session, body, now), status=201)
+    return await request.write_with_rights(program.id, body, lambda session: service.add_campaign(session, body, now), status=201)
 
 
 @router.get("/campaigns/{campaign_id}")
@@ -64,7 +64,9 @@ async def show_campaign(campaign_id: UUID, request: Reading) -> CampaignView:
 async def put_campaign(campaign_id: UUID, body: CampaignFields, request: Writing) -> Response:
     """Change what is said and keep the rest. A published campaign has a new version from now on; what was earned stays."""
     program, now = await request.program(body.brand_id), request.services.clock.now()
-    return await request.write_program(program.id, body, lambda session: service.put_campaign(session, campaign_id, body, now))
+    return await request.write_with_rights(
+        program.id, body, lambda session: service.put_campaign(session, campaign_id, body, now)
+    )
 
 
 @router.delete("/campaigns/{campaign_id}", status_code=204, response_class=Response)
@@ -78,7 +80,7 @@ async def delete_campaign(campaign_id: UUID, request: Writing) -> Response:
 async def publish_campaign(campaign_id: UUID, request: Writing) -> Response:
     """Let a draft count for what is settled from now on, within its dates."""
     program, now = await request.program(), request.services.clock.now()
-    return await request.write_program(program.id, None, lambda session: service.publish(session, campaign_id, now))
+    return await request.write_with_rights(program.id, None, lambda session: service.publish(session, campaign_id, now))
 
 
 @router.post("/campaigns/{campaign_id}/pause", response_model=CampaignView)
@@ -92,7 +94,7 @@ async def pause_campaign(campaign_id: UUID, request: Writing) -> Response:
 async def resume_campaign(campaign_id: UUID, request: Writing) -> Response:
     """Let a paused campaign count again from now on."""
     program, now = await request.program(), request.services.clock.now()
-    return await request.write_program(program.id, None, lambda session: service.resume(session, campaign_id, now))
+    return await request.write_with_rights(program.id, None, lambda session: service.resume(session, campaign_id, now))
 
 
 @router.post("/campaigns/{campaign_id}/end", response_model=CampaignView)

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from guerdon.earning.volume_terms import CampaignState, CampaignType, Stacking, multiplier_of, multiplier_text
-from guerdon.kit.api import BIGINT_MAX, Line, Prose, SnakeWire
+from guerdon.kit.api import BIGINT_MAX, AtomicInput, Line, Prose, SnakeWire
 from guerdon.kit.money import LARGEST_JSON_INTEGER, parse_amount, to_wire
 from guerdon.programs.schemas import BrandId
 
@@ -30,6 +30,7 @@ MAX_MILESTONES = 50
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Times outside can be written, but windows and waiting times around them can't be counted."""
 MAX_BOOSTS = 100
+MAX_RATES = 20
 
 
 def _positive(value: object) -> int:
@@ -97,6 +98,14 @@ class Boost(SnakeWire):
     multiplier: Multiplier
 
 
+class ConversionRate(SnakeWire):
+    """So many `points` are claimed as so much of the token's smallest unit, on one network."""
+
+    network: Annotated[Line, Field(min_length=1, max_length=60, description="Of a payout option, by name.")]
+    points: Amount
+    token_amount: Annotated[AtomicInput, Field(gt=0)]
+
+
 class CampaignConfig(SnakeWire):
     """What a campaign gives, and within which limits; which fields it needs is a matter of its type."""
 
@@ -113,6 +122,12 @@ class CampaignConfig(SnakeWire):
     boosts: Annotated[list[Boost], Field(max_length=MAX_BOOSTS)] | None = None
     settle_seconds: Annotated[
         int | None, Field(ge=0, le=30 * 86_400, description="Pool: how long after its end it is frozen.")
+    ] = None
+    conversion_rates: Annotated[
+        list[ConversionRate] | None,
+        Field(
+            max_length=MAX_RATES, description="While it is active claims are made at these, where they are above the usual ones."
+        ),
     ] = None
     max_participants: Annotated[Count | None, Field(description="Accounts that it pays.")] = None
     max_budget_points: Annotated[Amount | None, Field(description="Points that it may cost.")] = None

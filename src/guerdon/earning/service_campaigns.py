@@ -1,6 +1,7 @@
 """Use cases of campaigns: what an operator does with them. Nothing here commits.
 
-A change of a published campaign is a new version, effective from now by the time of the blocks: what was earned stays.
+A change of a published campaign is a new version, effective from now by the time of the blocks: what was earned stays. What
+points are claimed at meanwhile is `conversion.py`; whatever publishes a campaign or changes one may raise its errors.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from guerdon.earning import conversion
 from guerdon.earning import repository_campaigns as repository
 from guerdon.earning.campaigns import check, check_promises, is_active, shown_state
 from guerdon.earning.errors import CampaignNotFoundError, CampaignStateError
@@ -205,6 +207,11 @@ async def _new_version(
     session: ProgramSession, row: CampaignRow, values: Mapping[str, Any], state: CampaignState, now: datetime
 ) -> CampaignView:
     program_id, version = session.program_id, row.version + 1
+    if state is CampaignState.PUBLISHED:
+        config, *dates = (values.get(name, getattr(row, name)) for name in ("config", "start_at", "end_at"))
+        await conversion.publish_rates(session, row.id, config, (dates[0], dates[1]))
+    else:
+        await conversion.withdraw_rates(session, row.id)
     effective_from = await repository.lock_counter(session, program_id, row.id)
     changed = dict(values)
     if state is CampaignState.ENDED:

@@ -96,6 +96,10 @@ class PlatformSession(ScopedSession):
     """Writes what belongs to the platform; sees no program's rows, except inside `program_scope`."""
 
 
+class OperatorSession(ProgramSession, PlatformSession):
+    """Both: acts for one program with the rights of the platform's operator, for what has to change together (SAFETY S3)."""
+
+
 def _scope_literal(program_id: UUID) -> str:
     # A UUID object's integer, written anew, is the only thing that gets into the literal (SAFETY S1).
     if not isinstance(program_id, UUID):  # pyright: ignore[reportUnnecessaryIsInstance] - the last line of defence
@@ -111,7 +115,11 @@ def begin_in_program(program_id: UUID) -> str:
 
 def begin_in_platform() -> str:
     """What opens a transaction in platform scope on a raw connection: one message of the simple protocol."""
-    return f"BEGIN; {_scope_literal(PLATFORM_PROGRAM_ID)}; SET LOCAL guerdon.platform = 'on'"
+    return _begin_with_platform(PLATFORM_PROGRAM_ID)
+
+
+def _begin_with_platform(program_id: UUID) -> str:
+    return f"BEGIN; {_scope_literal(program_id)}; SET LOCAL guerdon.platform = 'on'"
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -168,6 +176,13 @@ class Database:
     async def platform(self) -> AsyncGenerator[PlatformSession]:
         """A transaction that writes the platform's own rows; commits when the block ends, rolls back when it raises."""
         async with self._transaction(PlatformSession, begin_in_platform()) as session:
+            yield session
+
+    @asynccontextmanager
+    async def operator(self, program_id: UUID) -> AsyncGenerator[OperatorSession]:
+        """A transaction of the platform's operator for one program; commits when the block ends, rolls back when it raises."""
+        async with self._transaction(OperatorSession, _begin_with_platform(program_id)) as session:
+            session.program_id = program_id
             yield session
 
     @asynccontextmanager

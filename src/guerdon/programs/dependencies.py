@@ -27,7 +27,7 @@ from guerdon.kit.ratelimit import Rate
 from guerdon.programs.administration import Operator, operator_of, program_of_request
 from guerdon.programs.errors import InvalidAdminKeyError
 from guerdon.programs.funding import FundingDeps
-from guerdon.programs.models import Program
+from guerdon.programs.models import AdminRole, Program
 from guerdon.programs.schemas import BrandId
 
 BRAND_ID_HEADER = "X-Loyalteez-Brand-Id"
@@ -80,6 +80,20 @@ class Administration:
     ) -> Response:
         """Do `work` once for an idempotency key, in a transaction that acts for the program."""
         async with self.services.database.program(program_id) as session:
+            return await self._once(session, program_id, body, lambda: work(session), status)
+
+    async def write_with_rights(
+        self,
+        program_id: UUID,
+        body: BaseModel | None,
+        work: Callable[[ProgramSession], Awaitable[BaseModel | None]],
+        *,
+        status: int = 200,
+    ) -> Response:
+        """The same for what the platform's operator may and a program's may not: then `work` has an `OperatorSession`."""
+        if self.operator.role is not AdminRole.PLATFORM:
+            return await self.write_program(program_id, body, work, status=status)
+        async with self.services.database.operator(program_id) as session:
             return await self._once(session, program_id, body, lambda: work(session), status)
 
     async def write_platform(
