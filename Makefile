@@ -29,7 +29,7 @@ $(VENV)/.installed: requirements.lock requirements-bootstrap.lock pyproject.toml
 
 .PHONY: contracts-node
 contracts-node:
-	@if [ -f contracts/package-lock.json ]; then $(MAKE) --no-print-directory contracts/node_modules/.installed; fi
+	@if [ -f contracts/package-lock.json ]; then $(MAKE) --silent --no-print-directory contracts/node_modules/.installed; fi
 
 # Not `npm ci`: it refuses a lock that does not list the binaries of every other platform. This one keeps to the lock too
 # (versions are exact, and hashes are checked), and writes nothing back.

@@ -54,7 +54,7 @@ async def deploy(
     await runtime.chain(network)
     deployment = Deployment(deps, network, tell)
     deployer = await deployment.key(KeyPurpose.DEPLOYER, private_key_of(deployer_key_file, "GUERDON_DEPLOYER_KEY"))
-    tell(f"deployer is {deployer.address}: it needs native coin on {network}, and is waited for")
+    tell(f"deployer is {deployer.address}: it needs native coin on {network}; this waits until it has some")
     if asset is not None:
         minter = await deployment.key(KeyPurpose.MINTER)
         tell(f"minter is {minter.address}: it needs native coin too before programs are funded")

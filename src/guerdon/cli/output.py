@@ -75,7 +75,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
 def cell(value: object) -> str:
     """A value as a table shows it."""
     match value:
-        case None:
+        case None | "":
             return "-"
         case bool():
             return "yes" if value else "no"

@@ -214,6 +214,6 @@ def _print(view: RuleView, *, as_json: bool) -> None:
             "reward": _told(view),
             "max claims per user": _limit(view.max_claims_per_user),
             "max claims total": _limit(view.max_claims_total),
-            "detection": json.dumps([way.model_dump(mode="json") for way in view.detection]),
+            "detection": json.dumps([way.model_dump(mode="json") for way in view.detection]) if view.detection else None,
         }
     )

@@ -6,7 +6,7 @@ from guerdon.kit.errors import GuerdonError
 
 
 class ProgramRequiredError(GuerdonError, status=400, code="PROGRAM_REQUIRED", title="Program required"):
-    """This request does not say which program it is for; send `X-Loyalteez-Brand-Id` or `brandId`."""
+    """Say which program this is for: `X-Loyalteez-Brand-Id` or `brandId`; on the command line, its brand id."""
 
 
 class ProgramMismatchError(GuerdonError, status=400, code="PROGRAM_MISMATCH", title="Program mismatch"):
@@ -18,7 +18,7 @@ class ProgramNotFoundError(GuerdonError, status=404, code="PROGRAM_NOT_FOUND", t
 
 
 class InvalidBrandIdError(GuerdonError, status=400, code="INVALID_BRAND_ID", title="Invalid brand id"):
-    """A brand id is `0x` and 40 hexadecimal digits."""
+    """A brand id is `0x` and 40 hexadecimal digits; `guerdon program list` shows those that there are."""
 
 
 class BrandIdTakenError(GuerdonError, status=409, code="BRAND_ID_TAKEN", title="Brand id taken"):

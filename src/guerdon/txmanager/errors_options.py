@@ -10,7 +10,7 @@ class AssetNotClaimedError(GuerdonError, status=409, code="ASSET_NOT_CLAIMED", t
 
 
 class OptionTokenError(GuerdonError, status=409, code="PAYOUT_OPTION_TOKEN", title="Another token"):
-    """There is no contract at this address, or the option has a treasury of another token: a network has one token an asset."""
+    """There is no contract at this address, or the option has a treasury of another token; check it, or make another asset."""
 
 
 class OptionDecimalsError(GuerdonError, status=409, code="PAYOUT_OPTION_DECIMALS", title="Other decimals"):

@@ -50,7 +50,7 @@ class SettlementAssetNotFoundError(GuerdonError, status=404, code="SETTLEMENT_AS
 
 
 class NoPresetError(GuerdonError, status=404, code="NO_SETTLEMENT_PRESET", title="Not found"):
-    """No asset is known for this network; name it by its address, decimals and worth."""
+    """No asset is known for this network; name one by its address, decimals and worth (`guerdon settlement-asset set`)."""
 
 
 class FlagNotFoundError(GuerdonError, status=404, code="SETTLEMENT_FLAG_NOT_FOUND", title="Not found"):
