@@ -22,6 +22,7 @@ from guerdon.ledger.postings import Movement
 from guerdon.ledger.rates import Rate
 from guerdon.payouts import drops, drops_claims, drops_collecting
 from guerdon.payouts.drops import NewDrop
+from guerdon.payouts.errors_drops import DropProofNotFoundError
 from guerdon.payouts.models_drops import Drop, DropSeason
 from guerdon.payouts.terms_drops import DropTerms
 from tests.payouts.claims.bank import Bank, a_bank_on_paper
@@ -160,3 +161,40 @@ async def test_s31_a_range_is_delivered_once_and_only_as_the_leaves_say(bank: Ba
     assert not await read(9, right, claimed(season, await bank.wallet(bob), 400, 400))
     assert (await bank.balance(ann), await bank.balance(bob)) == ((0, 0, 60, 0), (0, 40, 0, 0))
     assert await bank.house.value("select (claimed_atomic, scanned_block) = (600, 5) from drop_seasons")
+    # What is given back by now is delivered no more.
+    await bank.house.owner.execute("update drop_seasons set state = 'returning', scanned_block = 1")
+    assert not await read(5, claimed(season, await bank.wallet(bob), 400, 400))
+
+
+async def test_s13_what_comes_back_of_several_roots_repays_a_debt_once(bank: Bank) -> None:
+    ann = await bank.account(40)
+    season = await opened(bank)
+    await bank.earn(ann, 10)
+    drop = await collected(bank, season_id=season.id)
+    if drop.state == "collecting":
+        await drops_collecting.collect(bank.house.deps, DropTerms(), drop)
+    assert await bank.balance(ann) == (0, 50, 0, 0)
+    async with bank.house.database.program(bank.program) as session:
+        owed = [Movement(PostingKind.OWE, uuid7(), bank.points, 45, ann)]
+        await ledger.post(session, bank.program, owed, bank.house.clock.now())
+    await bank.house.owner.execute("update drop_seasons set state = 'returning'")
+    assert not await drops_collecting.give_back(bank.house.deps, DropTerms(), season, None)
+    assert await bank.balance(ann) == (5, 0, 0, 0)
+
+
+async def test_s24_a_root_whose_transaction_failed_in_a_block_proves_nothing(bank: Bank) -> None:
+    ann = await bank.account(40)
+    season, intent = await opened(bank), uuid7()
+    await bank.house.owner.execute(
+        f"""
+        insert into intents (id, key_id, network, kind, data, value_wei, state, nonce, block_number, succeeded, created_at, updated_at)
+            select '{intent}', id, network, 'publish_drop', '', 0, 'included', 1, 7, false, now(), now() from keys;
+        update drops set state = 'publishing', intent_id = '{intent}', reserved_at = now();
+        """
+    )
+    async with bank.house.database.program(bank.program) as session:
+        with pytest.raises(DropProofNotFoundError):
+            await drops.proof(session, bank.program, season.id, await bank.wallet(ann))
+        await bank.house.owner.execute("update intents set succeeded = true")
+        shown = await drops.proof(session, bank.program, season.id, await bank.wallet(ann))
+    assert shown.cumulative_atomic == 400
