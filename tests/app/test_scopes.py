@@ -109,6 +109,18 @@ async def test_s3_a_program_writes_nothing_of_the_platforms_and_nothing_of_other
     assert await refused(OURS) == (table in tables_in(Scope.OWNED))
 
 
+async def test_s3_a_program_withdraws_its_own_campaigns_rates_and_no_others(
+    database_urls: Urls, owner: driver.RawConnection
+) -> None:
+    for program_id in (OURS, THEIRS):
+        await _add(owner, "campaign_rates", program_id)
+    connection = await _connected(database_urls, begin_in_program(OURS))
+    await connection.execute("delete from campaign_rates")
+    await connection.execute("commit")
+    await connection.close()
+    assert [row["program_id"] for row in await owner.fetch("select program_id from campaign_rates")] == [THEIRS]
+
+
 async def test_s1_references_between_tenant_tables_carry_the_program(owner: driver.RawConnection) -> None:
     """A reference by an id alone would take another tenant's row: every one is by program and id."""
     rows = await owner.fetch(

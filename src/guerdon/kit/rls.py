@@ -5,12 +5,12 @@ from __future__ import annotations
 from guerdon.kit.models import Scope
 
 # `SET LOCAL` leaves '' and not NULL behind on a pooled connection; the scalar subquery is evaluated once a statement (SAFETY S1).
-_OWN = "program_id = (select nullif(current_setting('guerdon.program_id', true), '')::uuid)"
+OWN = "program_id = (select nullif(current_setting('guerdon.program_id', true), '')::uuid)"
 _PLATFORM = "(select current_setting('guerdon.platform', true)) = 'on'"
 _EVERY_WRITE = ("insert", "update", "delete")
 
 
-def policies(table: str, scope: Scope, *, own: str = _OWN) -> list[str]:
+def policies(table: str, scope: Scope, *, own: str = OWN) -> list[str]:
     """The statements that put `table` into `scope`; run them as the owner, once, after creating the table."""
     if scope is Scope.SHARED:
         return []

@@ -169,14 +169,15 @@ class PayoutOption(Base):
 class CampaignRate(Base):
     """What a published campaign has its program's points claimed at, on one network, from `starts_at` to `ends_at`.
 
-    Written by campaigns (`earning/conversion.py`), of which nothing is known here; read by claims and by what backs points.
+    Written by campaigns (`earning/conversion.py`), of which nothing is known here; read by claims and by what backs points. Its
+    program may delete it besides, which is how a campaign is paused and ended.
     """
 
     __tablename__ = "campaign_rates"
     __table_args__ = (
         CheckConstraint("atomic_numerator > 0 and points_denominator > 0", name="rate"),
         Index("ix_campaign_rates_asset_id_ends_at", "asset_id", "ends_at"),
-        scope(Scope.JOINT),
+        scope(Scope.OWNED),
     )
 
     program_id: Mapped[UUID] = mapped_column(primary_key=True)

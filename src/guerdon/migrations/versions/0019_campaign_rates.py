@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 from guerdon.kit.models import Scope
-from guerdon.kit.rls import policies
+from guerdon.kit.rls import OWN, policies
 
 revision = "0019"
 down_revision = "0018"
@@ -40,8 +40,10 @@ def upgrade() -> None:
     """A new, empty table."""
     op.execute(_TABLE)
     op.execute("create index ix_campaign_rates_asset_id_ends_at on campaign_rates (asset_id, ends_at)")
-    for statement in policies("campaign_rates", Scope.JOINT):
+    for statement in policies("campaign_rates", Scope.OWNED):
         op.execute(statement)
+    # Whoever may change a campaign may end it; what it pays is the platform's (SAFETY S3).
+    op.execute(f"create policy own_deletes on campaign_rates for delete using ({OWN})")
     op.execute("grant select, insert, delete on campaign_rates to guerdon_app")
     op.execute(_PROMISED)
     op.execute("revoke all on function promised_by_program_v1(uuid) from public")
