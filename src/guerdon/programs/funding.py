@@ -65,7 +65,7 @@ class FundingDeps:
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """A transfer to the treasury that a funding is to book. `place` is among the transaction's own logs (SAFETY S34)."""
+    """A transfer to the treasury that a funding is to book. `place` is within the transaction (SAFETY S34)."""
 
     transaction_hash: str
     place: int
@@ -205,11 +205,13 @@ async def find_deposit(
         asset = await session.get_one(Asset, program.asset_id)
         way = await way_of(session, program, asset, network)
         treasury = way.treasury
-        if await txmanager_repository.is_signed_here(session, treasury.network, transaction_hash):
+    incoming = await (await deps.look_at(treasury)).incoming(transaction_hash)
+    marked = None if incoming is None else incoming.marked
+    async with deps.database.platform() as session:
+        if await txmanager_repository.is_ours(session, treasury.network, transaction_hash, marked):
             message = "This transaction is our own: what we mint or move ourselves is no deposit."
             raise DepositNotFoundError(message)
         used = await repository.places_used(session, treasury.network, transaction_hash)
-    incoming = await (await deps.look_at(treasury)).incoming(transaction_hash)
     if incoming is None or not incoming.transfers:
         raise DepositNotFoundError
     unused = {place: amount for place, amount in incoming.transfers.items() if place not in used}

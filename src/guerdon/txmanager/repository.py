@@ -368,10 +368,19 @@ async def overdue(session: ScopedSession, key_id: UUID, seconds: float) -> list[
     )
 
 
-async def is_signed_here(session: ScopedSession, network: str, transaction_hash: str) -> bool:
-    """Whether a transaction is one of ours, whatever became of it."""
-    query = select(Attempt.hash).where(Attempt.network == network, Attempt.hash == transaction_hash).limit(1)
-    return await session.scalar(query) is not None
+async def is_ours(session: ScopedSession, network: str, transaction_hash: str, marked: UUID | None) -> bool:
+    """Whether a transaction is what an intent of ours was to do, whatever became of it; `marked` is the one it made a marker of.
+
+    A restored database may have none of its forms: then the marker tells, or what importing found (SAFETY S21). What importing
+    found and no intent was to do is none.
+    """
+    signed = select(Attempt.hash).where(Attempt.network == network, Attempt.hash == transaction_hash)
+    adopted = select(Intent.transaction_hash).where(
+        Intent.network == network, Intent.transaction_hash == transaction_hash, Intent.kind.not_in(("imported", "unmatched"))
+    )
+    if await session.scalar(signed.union_all(adopted).limit(1)) is not None:
+        return True
+    return marked is not None and await intent(session, marked) is not None
 
 
 async def move(session: ScopedSession, intent_id: UUID, from_states: Sequence[IntentState], **values: Any) -> bool:

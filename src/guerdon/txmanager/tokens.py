@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 from guerdon.chains import contracts
 from guerdon.chains.port import ChainUnavailableError, RpcError
@@ -35,11 +36,16 @@ class Solanas(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Transfers of one transaction to one address: amounts in atomic units by place among the transaction's own logs."""
+    """Transfers of one transaction to one address: amounts in atomic units by place among the transaction's own logs.
+
+    Of a Solana: what the address's token account has more, by its place among the transaction's accounts.
+    """
 
     block_number: int
     is_final: bool
     transfers: dict[int, int]
+    marked: UUID | None = None
+    """Of a Solana: the intent whose marker the transaction made, if it made one of the address's own."""
 
 
 async def read(rpc: Rpc, to: str, data: bytes, block: str) -> bytes:

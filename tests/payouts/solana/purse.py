@@ -244,6 +244,11 @@ async def make_mint(
 
 async def give(node: Ledger, owner: Keypair, mint: Mint, wallet: str, atomic: int) -> None:
     """Mint tokens to a wallet."""
+    await node.send_from_outside(owner, *mint_to(owner, mint, wallet, atomic))
+
+
+def mint_to(owner: Keypair, mint: Mint, wallet: str, atomic: int) -> list[Instruction]:
+    """What mints tokens to a wallet, whose account for them is made if it is missing."""
     minted = Instruction(
         Pubkey.from_string(mint.program),
         bytes([_MINT_TO]) + atomic.to_bytes(8, "little"),
@@ -253,7 +258,7 @@ async def give(node: Ledger, owner: Keypair, mint: Mint, wallet: str, atomic: in
             AccountMeta(owner.pubkey(), is_signer=True, is_writable=False),
         ],
     )
-    await node.send_from_outside(owner, instructions.create_token_account(str(owner.pubkey()), wallet, mint), minted)
+    return [instructions.create_token_account(str(owner.pubkey()), wallet, mint), minted]
 
 
 async def give_right_to_mint(node: Ledger, owner: Keypair, mint: Mint, to: str | None) -> None:

@@ -20,10 +20,14 @@ from guerdon.programs.errors_funding import DepositNotFoundError, DepositUsedErr
 from guerdon.programs.funding import FundingRequest
 from guerdon.programs.models import Funding
 from guerdon.txmanager import options
-from guerdon.txmanager.models import IntentState
+from guerdon.txmanager.models import IntentState, Treasury
 from guerdon.txmanager.options import NewOption
+from guerdon.txmanager.solana import importing
+from guerdon.txmanager.solana.treasury import SolanaTreasury
 from tests.fakes.rpc_proxy import Fault, hold, hold_answer, lose_answer
-from tests.payouts.solana.purse import Purse, a_purse, give_right_to_mint
+from tests.payouts.solana.purse import Purse, a_purse, give_right_to_mint, make_mint, mint_to
+from tests.payouts.test_restored import back_up, ending
+from tests.support.postgres import Server
 from tests.txmanager.solana.scene import NETWORK, QUICK, Scene, swallow
 from tests.txmanager.test_crashes import stopped_at
 
@@ -203,6 +207,60 @@ async def test_s3_tokens_that_were_sent_to_the_treasury_are_booked_once(purse: P
                 await funding.find_deposit(purse.funding_deps, purse.program, other, None, NETWORK)
         await _until_booked(purse)
     assert await _funds(purse) == 500 - 100 + 99
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["asked before the dump", "asked after it"])
+async def test_s21_what_was_minted_and_a_restored_dump_does_not_know_is_booked_once(
+    purse: Purse, postgres_server: Server, known: bool
+) -> None:
+    """Found to be a funding's it is no deposit; found to be nobody's it is one, once an operator says whose."""
+    if known:
+        await _ask(purse, 500)
+    backup = await back_up(purse.scene, postgres_server)
+    if not known:
+        await _ask(purse, 500)
+    async with purse.working():
+        await _until_booked(purse)
+    minted = await purse.value("select transaction_hash from fundings")
+    await purse.node.advance(40)
+    await backup.restore()
+    async with ending(purse.scene):
+        async with purse.scene.engine():
+            await purse.scene.until_paused()
+        if known:
+            await _is_no_deposit(purse, minted)
+        chain, key_id = purse.scene.chain(), purse.scene.key_id
+        (told,) = await importing.import_key(purse.scene.database, chain, key_id)
+        assert (told.signature, told.unmatched is None) == (minted, known)
+        await importing.resume(purse.scene.database, chain, key_id, accept=None if known else "booked by hand")
+        if not known:
+            deposit, points = await funding.find_deposit(purse.funding_deps, purse.program, minted, None, NETWORK)
+            async with purse.scene.database.platform() as session:
+                await funding.request_funding(session, FundingRequest(purse.program, points, deposit, NETWORK))
+        async with purse.working():
+            await _until_booked(purse)
+        await _is_no_deposit(purse, minted, DepositNotFoundError if known else DepositUsedError)
+        await _is_minted_once(purse, 500)
+
+
+async def _is_no_deposit(
+    purse: Purse, signature: str, expected: type[DepositNotFoundError | DepositUsedError] = DepositNotFoundError
+) -> None:
+    with pytest.raises(expected):
+        await funding.find_deposit(purse.funding_deps, purse.program, signature, None, NETWORK)
+
+
+async def test_s3_two_tokens_that_one_transaction_brings_are_two_deposits(scene: Scene) -> None:
+    async with a_purse(scene, stock=0, points=0) as purse:
+        address, other = str(scene.address), await make_mint(purse.node, purse.owner)
+        both = [one for mint in (purse.mint, other) for one in mint_to(purse.owner, mint, address, 70)]
+        paid = await purse.node.send_from_outside(purse.owner, *both)
+        await purse.until(lambda: _is_known(purse, paid))
+        treasuries = [Treasury(address=address, token_address=mint.address) for mint in (purse.mint, other)]
+        brought = [await SolanaTreasury(purse.rpc, one).incoming(paid) for one in treasuries]
+        transfers = [one.transfers for one in brought if one is not None]
+        assert [list(one.values()) for one in transfers] == [[70], [70]]
+        assert transfers[0].keys().isdisjoint(transfers[1])
 
 
 async def _is_known(purse: Purse, signature: str) -> bool:

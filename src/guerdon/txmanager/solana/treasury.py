@@ -7,14 +7,13 @@ from typing import Final
 
 from guerdon.chains.solana.base58 import from_base58
 from guerdon.chains.solana.client import SolanaClient
+from guerdon.chains.solana.markers import marker_made_by
 from guerdon.chains.solana.tokens import Mint, NotATokenError, associated_address, is_to_be_made, read_mint, read_token_account
 from guerdon.txmanager.models import Treasury
 from guerdon.txmanager.tokens import Incoming
 from guerdon.txmanager.treasuries import Finality
 
 _SIGNATURE_BYTES: Final = 64
-_WHOLE: Final = 0
-"""The place of a deposit: a transaction is one, by what the treasury has more after it, whatever way it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,10 @@ class SolanaTreasury:
         return Finality(told.slot, own.amount_atomic if own is not None and is_ours else 0)
 
     async def incoming(self, transaction: str) -> Incoming | None:
-        """What a transaction brought to its token account, net of what it took; None if it is in no block or failed."""
+        """What a transaction brought to its token account, net of what it took; None if it is in no block or failed.
+
+        That is one deposit, whatever way it came; its place is the token account's among the transaction's accounts.
+        """
         if len(from_base58(transaction) or b"") != _SIGNATURE_BYTES:
             return None
         found = await self.client.transaction(transaction, "finalized")
@@ -56,7 +58,10 @@ class SolanaTreasury:
         if found is None or not found.succeeded:
             return None
         mint = await self.mint()
-        held = found.holdings.get(associated_address(self.treasury.address, mint))
+        at = associated_address(self.treasury.address, mint)
+        held = found.holdings.get(at)
         is_ours = held is not None and (held.owner, held.mint) == (self.treasury.address, mint.address)
         rise = held.after - held.before if held is not None and is_ours else 0
-        return Incoming(found.slot, is_final, {_WHOLE: rise} if rise > 0 else {})
+        made = marker_made_by(found, self.treasury.address)
+        transfers = {found.accounts.index(at): rise} if rise > 0 else {}
+        return Incoming(found.slot, is_final, transfers, None if made is None else made.id)
